@@ -1,0 +1,69 @@
+"""What a caller may ask of a cutout: one model for the API, the command line and every contract."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Output = Literal["cutout", "alpha", "mask", "foreground"]
+Format = Literal["png", "webp", "jpeg", "avif", "zip"]
+Edges = Literal["soft", "sharp", "objectcut"]
+Operation = Literal["open", "close", "erode", "dilate", "keep_largest", "fill_holes"]
+
+
+class CutoutOptions(BaseModel):
+    """Every option of POST /v1/cutouts. px are pixels of the original picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("lite", description="A key of GET /v1/models.")
+    output: Output = Field(
+        "cutout",
+        description="`cutout`: the subject with its transparency. `alpha`: the soft matte, 8-bit grey. "
+        "`mask`: the matte cut at one half, black and white. `foreground`: the colours of the subject "
+        "without the background's share at the edge, opaque.",
+    )
+    to_remove: Literal["background", "foreground"] = Field(
+        "background", description="`foreground` keeps the background and cuts the subject away."
+    )
+    edges: Edges = Field(
+        "soft",
+        description="`soft` keeps hair and blur. `sharp` is the BASNet paper's unsharp mask and morphology. "
+        "`objectcut` is, bit for bit, what the original service did.",
+    )
+    sharp_sigma: float = Field(
+        1.0, gt=0, le=20, description="Unsharp mask of `sharp`: sigma, px of the matte."
+    )
+    sharp_amount: float = Field(5.0, ge=0, le=50, description="Unsharp mask of `sharp`: gain.")
+    refine: bool = Field(
+        True, description="Lets the matte follow the picture's own edges at full resolution."
+    )
+    decontaminate: bool = Field(
+        True, description="Takes the background's colour out of half-transparent edge pixels."
+    )
+    morphology: tuple[Operation, ...] = Field(
+        (), max_length=8, description="Operations on the matte, in this order."
+    )
+    radius: int = Field(
+        1, ge=1, le=64, description="Radius of open, close, erode and dilate, px of the matte."
+    )
+    source_alpha: Literal["multiply", "ignore"] = Field(
+        "multiply", description="What a source's own transparency does to the result."
+    )
+    background: str | None = Field(
+        None,
+        description="Fills the transparent part: a colour (`#rgb`, `#rrggbb`, `#rrggbbaa`, `white`, …) or "
+        "`blur` for the blurred original. Not together with background_image.",
+    )
+    blur: float = Field(0.02, gt=0, le=0.2, description="Blur of the background, share of the longer side.")
+    crop: bool = Field(False, description="Crops to the subject.")
+    crop_margin: int = Field(0, ge=0, le=2000, description="Margin kept around the crop, px.")
+    format: Format | None = Field(None, description="Default: png; jpeg for an opaque background.")
+    quality: Annotated[int, Field(ge=1, le=100)] = Field(
+        90, description="Of jpeg, webp and avif; webp at 100 is lossless."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.format == "zip" and self.output != "cutout":
+            raise ValueError("format=zip holds colour and alpha of a cutout: leave `output` out")
+        return self

@@ -1,0 +1,83 @@
+"""The world that the pipeline lives in: what travels through it, and its three seams."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from model.deadline import Deadline
+from postprocess.types import RGB, Alpha, Encoded
+
+__all__ = ["Deadline", "Encoded", "Engine", "Fetcher", "Link", "Picture", "Store", "StoredObject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded source.
+
+    rgb: (H, W, 3) uint8 sRGB, upright; colours under a transparent source pixel are as the file has them.
+    alpha: (H, W) float32 in [0, 1], the source's own transparency; None when it has none.
+    """
+
+    rgb: RGB
+    alpha: Alpha | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a stored object can be had, and until when (None: for as long as it is stored)."""
+
+    url: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a store knows of one object. facts: what was handed to `put`, unchanged."""
+
+    link: Link
+    media_type: str
+    size: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Fetcher(Protocol):
+    """Brings the bytes behind a URL that a stranger chose."""
+
+    async def fetch(self, url: str, *, deadline: Deadline) -> bytes:
+        """Raises SourceError, InvalidOptions, DeadlineExceeded."""
+        ...
+
+
+class Engine(Protocol):
+    """Finds the subject."""
+
+    async def matte(self, rgb: RGB, *, model: str, deadline: Deadline) -> Alpha:
+        """The matte at the network's own resolution: (h, w) float32 in [0, 1], of the whole picture.
+
+        Raises Overloaded, Draining, DeadlineExceeded, InferenceFailed, OutOfMemory, ModelUnavailable.
+        """
+        ...
+
+
+class Store(Protocol):
+    """Keeps finished pictures. Keys are our own: hex digests with an extension, never a request's text."""
+
+    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+        """Create-only: a key that exists already keeps its bytes and facts, gets a fresh life, and is success.
+
+        Raises StoreUnavailable, StoreFull, DeadlineExceeded.
+        """
+        ...
+
+    async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
+        """Raises NotFound (also when expired), StoreUnavailable, DeadlineExceeded."""
+        ...
+
+    async def delete(self, key: str, *, deadline: Deadline) -> None:
+        """Raises NotFound, StoreUnavailable, DeadlineExceeded."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections and background work."""
+        ...
