@@ -6,6 +6,7 @@
     ├── Forbidden                       403  bad_signature
     ├── NotFound                        404  not_found
     ├── MethodNotAllowed                405  method_not_allowed
+    ├── UploadTimeout                   408  upload_timeout
     ├── PayloadTooLarge                 413  payload_too_large
     ├── UnsupportedImage                415  unsupported_image
     ├── SourceError
@@ -33,6 +34,8 @@ into the body of each contract.
 """
 
 from typing import ClassVar
+
+from model import errors as model_errors
 
 
 class ObjectCutError(Exception):
@@ -84,6 +87,12 @@ class MethodNotAllowed(ObjectCutError):
     """The route exists, with other methods."""
 
     status, code, title, report = 405, "method_not_allowed", "This route does not take that method.", False
+
+
+class UploadTimeout(ObjectCutError):
+    """The request's body did not arrive in time."""
+
+    status, code, title, report = 408, "upload_timeout", "The upload took too long.", False
 
 
 class PayloadTooLarge(ObjectCutError):
@@ -206,3 +215,26 @@ class DeadlineExceeded(ObjectCutError):
 
     status, code, title = 504, "deadline_exceeded", "The request took too long."
     report = False
+
+
+_OF_MODEL: dict[type[model_errors.ModelError], type[ObjectCutError]] = {
+    model_errors.Overloaded: Overloaded,
+    model_errors.Draining: Draining,
+    model_errors.DeadlineExceeded: DeadlineExceeded,
+    model_errors.InferenceFailed: InferenceFailed,
+    model_errors.OutOfMemory: OutOfMemory,
+    model_errors.DeviceLost: ModelUnavailable,
+    model_errors.ModelUnavailable: ModelUnavailable,
+}
+
+
+def as_error(exc: BaseException) -> ObjectCutError:
+    """The tree's view of any exception: itself, a ModelError's counterpart, or an internal error."""
+    if isinstance(exc, ObjectCutError):
+        return exc
+    for kind, error in _OF_MODEL.items():
+        if isinstance(exc, kind):
+            # ModelUnavailable's text names the command that helps; every other text is for the logs.
+            public = str(exc) if isinstance(exc, model_errors.ModelUnavailable) else None
+            return error(str(exc), public=public, retry_after=getattr(exc, "retry_after", None))
+    return ObjectCutError(f"{type(exc).__name__}: {exc}")

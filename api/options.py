@@ -1,8 +1,8 @@
 """What a caller may ask of a cutout: one model for the API, the command line and every contract."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Output = Literal["cutout", "alpha", "mask", "foreground"]
 Format = Literal["png", "webp", "jpeg", "avif", "zip"]
@@ -58,9 +58,16 @@ class CutoutOptions(BaseModel):
     crop: bool = Field(False, description="Crops to the subject.")
     crop_margin: int = Field(0, ge=0, le=2000, description="Margin kept around the crop, px.")
     format: Format | None = Field(None, description="Default: png; jpeg for an opaque background.")
-    quality: Annotated[int, Field(ge=1, le=100)] = Field(
-        90, description="Of jpeg, webp and avif; webp at 100 is lossless."
-    )
+    quality: int = Field(90, ge=1, le=100, description="Of jpeg, webp and avif; webp at 100 is lossless.")
+
+    @field_validator("morphology", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """`open,keep_largest` as well as a list: forms and queries know only text."""
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            return value
+        return [part.strip() for word in words for part in word.split(",") if part.strip()]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -64,7 +64,7 @@ class Store(Protocol):
     """Keeps finished pictures. Keys are our own: hex digests with an extension, never a request's text."""
 
     async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
-        """Create-only: a key that exists already keeps its bytes and facts, gets a fresh life, and is success.
+        """Create-only: an existing key keeps its bytes and facts, gets a fresh life, and is success.
 
         Raises StoreUnavailable, StoreFull, DeadlineExceeded.
         """

@@ -1,0 +1,53 @@
+# The verbs of this repository. Everything runs in .venv; `make setup` makes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PHOTO ?=
+PORT ?= 8000
+
+.PHONY: help setup demo serve test test-slow check format docs bench clean
+
+help: ## This list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Makes .venv with the command objectcut and everything that development needs.
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+demo: setup ## Starts the service, cuts a real photo through HTTP, prints the URL. PHOTO=path for your own.
+	$(BIN)/python -m deploy.demo $(PHOTO)
+
+serve: setup ## Runs the service with its page on http://127.0.0.1:$(PORT)/ for this machine only.
+	$(BIN)/objectcut serve --port $(PORT) --anonymous
+
+test: setup ## Every test that belongs to a change, in a few minutes.
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: setup ## The long suites: the large networks' references, 5,000 mutated images.
+	$(BIN)/pytest -m slow --timeout 3600
+
+check: setup ## Format, lint, types, layers, and that the generated docs are fresh.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m api.settings --check docs/CONFIGURATION.md
+
+format: setup ## Formats and mends what can be mended.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: setup ## Writes the generated pages again.
+	$(BIN)/python -m api.settings docs/CONFIGURATION.md
+
+bench: setup ## Networks, the work around them part by part, and the whole service; ratios within one run.
+	$(BIN)/python -m tests.bench.host
+	$(BIN)/python -m tests.bench.networks
+	$(BIN)/python -m tests.bench.service
+
+clean: ## Removes what the verbs made.
+	rm -rf $(VENV) var demo-output build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,44 @@
+"""objectcut: the command line. Commands import what is heavy (torch, FastAPI, OpenCV) when they run."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from api.commands.cut import cut
+from api.commands.evaluate import evaluate
+from api.commands.terminal import warn
+from api.commands.train import train
+from api.errors import ObjectCutError
+
+__all__ = ["app", "main"]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"objectcut {version('objectcut')}")
+        raise typer.Exit
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def objectcut(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Finds the subject of a photo and cuts it out."""
+
+
+for command in (cut, train, evaluate):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point of the command `objectcut`."""
+    try:
+        app()
+    except ObjectCutError as exc:
+        warn(exc.public if exc.public == str(exc) else f"{exc.public} ({exc})")
+        sys.exit(1)

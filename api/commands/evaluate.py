@@ -1,0 +1,143 @@
+"""objectcut evaluate: the field's measures of predictions in a folder, or of a model on photos."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.commands.cut import cut_into
+from api.commands.photos import SUFFIXES, Folder, find_photos
+from api.commands.terminal import console, progress, warn
+from api.options import CutoutOptions
+
+if TYPE_CHECKING:
+    from model.evaluation.metrics import Gray
+    from model.evaluation.report import Report
+
+FOLDER = {"exists": True, "file_okay": False}
+
+
+def evaluate(
+    masks: Annotated[Path, typer.Option(**FOLDER, help="Ground truth: grey pictures, foreground > 128.")],
+    predictions: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Predictions: grey pictures. With --model: where they are kept."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Predict with this model, as the service would.")] = None,
+    images: Annotated[Path | None, typer.Option(**FOLDER, help="The photos for --model.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="With --model: the network's matte, enlarged but not refined.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="Write figures here.")
+    ] = None,
+    per_image: Annotated[bool, typer.Option("--per-image", help="The figures of every image too.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
+) -> None:
+    """Measures predictions against ground truth, paired by stem."""
+    if (model is None) != (images is None) or not (model or predictions):
+        raise typer.BadParameter("give --predictions DIR, or --model NAME with --images DIR")
+    if model is None and raw:
+        raise typer.BadParameter("--raw goes with --model")
+    with tempfile.TemporaryDirectory(prefix="objectcut-") as scratch:
+        folder = predictions or Path(scratch)
+        if model and images:
+            paired(by_stem(images), by_stem(masks), "image")
+            options = CutoutOptions(model=model, output="alpha", format="png", refine=not raw)
+            _predict(images, folder, options, jobs)
+        report = _score(folder, masks, jobs)
+    _show(report, per_image=per_image)
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report.as_json(per_image=per_image), indent=1) + "\n")
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder. Raises typer.BadParameter for none and for two of one stem."""
+    found: dict[str, Path] = {}
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                if other := found.get(path.stem):
+                    raise typer.BadParameter(f"{folder}: {other.name} and {path.name} have one stem")
+                found[path.stem] = path
+    if not found:
+        raise typer.BadParameter(f"{folder}: no pictures there")
+    return found
+
+
+def paired(ours: Mapping[str, Path], masks: Mapping[str, Path], what: str) -> list[tuple[str, Path, Path]]:
+    """(stem, ours, mask) of every pair. Raises typer.BadParameter where one has no partner."""
+    for these, those, lacking in ((ours, masks, "mask"), (masks, ours, what)):
+        if lonely := sorted(these.keys() - those.keys()):
+            more = f" (nor have {len(lonely) - 1} more)" if len(lonely) > 1 else ""
+            raise typer.BadParameter(f"{these[lonely[0]]} has no {lacking}{more}")
+    return [(stem, path, masks[stem]) for stem, path in ours.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class FilePair:
+    """A Pair of model.evaluation.benchmark: two files, read where they are scored."""
+
+    name: str
+    prediction: Path
+    mask: Path
+
+    def load(self) -> "tuple[Gray, Gray]":
+        """Raises ValueError for a file that is no picture."""
+        return read_gray(self.prediction), read_gray(self.mask)
+
+
+def read_gray(path: Path) -> "Gray":
+    """(H, W) uint8, the values as they are in the file; of a cutout, its alpha.
+
+    Raises ValueError.
+    """
+    import cv2
+    import numpy as np
+
+    flag = cv2.IMREAD_UNCHANGED
+    picture = cv2.imread(str(path), flag)
+    if picture is not None and picture.ndim == 3 and picture.shape[2] == 4 and (picture[..., 3] < 255).any():
+        picture = picture[..., 3]
+    elif picture is not None and (picture.ndim != 2 or picture.dtype != np.uint8):
+        picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise ValueError(f"{path} is not a picture")
+    return np.ascontiguousarray(picture, np.uint8)
+
+
+def _predict(images: Path, folder: Path, options: CutoutOptions, jobs: int | None) -> None:
+    photos = find_photos([images], recursive=False)
+    if failed := cut_into(Folder(folder, photos), photos, options, jobs=jobs or os.cpu_count() or 1):
+        warn(f"{failed} of {len(photos)} photos could not be predicted")
+        raise typer.Exit(1)
+
+
+def _score(predictions: Path, masks: Path, jobs: int | None) -> "Report":
+    try:
+        from model.evaluation.benchmark import evaluate as score
+    except ModuleNotFoundError as exc:
+        warn(f"{exc}: pip install 'objectcut[evaluate]'")
+        raise typer.Exit(2) from None
+    pairs = [FilePair(*pair) for pair in paired(by_stem(predictions), by_stem(masks), "prediction")]
+    try:
+        with progress(len(pairs), "score") as advance:
+            return score(pairs, jobs=jobs, on_pair=lambda _: advance())
+    except ValueError as exc:
+        warn(str(exc))
+        raise typer.Exit(1) from None
+
+
+def _show(report: "Report", *, per_image: bool) -> None:
+    from rich.table import Table
+
+    table = Table("", *report.mean, box=None)
+    for name, scores in (*(report.images.items() if per_image else ()), ("mean", report.mean)):
+        table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in scores.values()))
+    console.print(table)

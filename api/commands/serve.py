@@ -1,0 +1,1 @@
+"""objectcut serve: the HTTP service."""

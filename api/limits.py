@@ -1,0 +1,156 @@
+"""Who may come in, how many at once, with how large a body and for how long: cheapest check first."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect, Request
+
+from api.errors import (
+    ClientGone,
+    InvalidOptions,
+    Overloaded,
+    PayloadTooLarge,
+    Unauthorized,
+    UploadTimeout,
+)
+from api.middleware import exchange_of
+from model.deadline import Deadline
+
+T = TypeVar("T")
+
+
+class RequestLimits(BaseModel):
+    """What one request, and all of them together, may take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timeout: float = Field(
+        20.0, gt=0, le=600, description="Seconds for a whole request; clients may ask for less by X-Timeout."
+    )
+    body_timeout: float = Field(15.0, gt=0, le=600, description="Seconds within which the body must arrive.")
+    send_timeout: float = Field(
+        30.0, gt=0, le=600, description="Seconds that a client may take over each piece of its answer."
+    )
+    body_bytes: int = Field(25_000_000, gt=0, description="Largest body of a request, bytes.")
+    in_flight: int = Field(64, ge=1, le=10_000, description="Requests worked on at once; more are answered 429.")
+
+
+class InFlight:
+    """Counts the requests that are being worked on, and refuses one too many at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._mean = 1.0
+        self.count = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Holds one place. Raises Overloaded."""
+        if self.count >= self._limit:
+            raise Overloaded(f"{self.count} requests in flight", retry_after=self._mean)
+        self.count += 1
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.count -= 1
+            self._mean += 0.1 * (time.monotonic() - started - self._mean)
+
+
+class Gate:
+    """What every route asks before it touches a body: the key, then a place, then the clock is running."""
+
+    def __init__(self, limits: RequestLimits, in_flight: InFlight, secret: str | None) -> None:
+        """secret: the key that clients must show; None lets everybody in."""
+        self.limits = limits
+        self._in_flight = in_flight
+        self._secret = secret
+
+    def admit(self, request: Request, *, header: str = "x-api-key") -> Deadline:
+        """The request's deadline. Raises Unauthorized, Overloaded, InvalidOptions (a bad X-Timeout)."""
+        self._check_key(request, header)
+        return self.admit_anyone(request)
+
+    def admit_anyone(self, request: Request) -> Deadline:
+        """The same for a route that needs no key. Raises Overloaded, InvalidOptions."""
+        exchange_of(request).held.enter_context(self._in_flight.place())
+        return Deadline.after(self._timeout(request))
+
+    def _check_key(self, request: Request, header: str) -> None:
+        if self._secret is None:
+            return
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        given = request.headers.get(header) or (bearer.strip() if scheme.lower() == "bearer" else "")
+        if not hmac.compare_digest(given.encode(), self._secret.encode()):
+            raise Unauthorized("no key" if not given else "wrong key")
+
+    def _timeout(self, request: Request) -> float:
+        """Clients may shorten the clock, never lengthen it."""
+        asked = request.headers.get("x-timeout")
+        if asked is None:
+            return self.limits.timeout
+        try:
+            seconds = float(asked)
+        except ValueError:
+            seconds = 0.0
+        if not seconds > 0:  # NaN included
+            raise InvalidOptions(public="X-Timeout: a number of seconds above 0 is wanted")
+        return min(seconds, self.limits.timeout)
+
+
+async def body_of(request: Request, limits: RequestLimits, deadline: Deadline) -> AsyncGenerator[bytes, None]:
+    """The body piece by piece: refused by its announced length, counted all the same, and on the clock.
+
+    Raises PayloadTooLarge, InvalidOptions, UploadTimeout, ClientGone.
+    """
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal():
+        raise InvalidOptions(public="Content-Length: a number is wanted")
+    too_large = PayloadTooLarge(public=f"The upload is over {limits.body_bytes} bytes.")
+    if int(announced[:20]) > limits.body_bytes:
+        raise too_large
+    size = 0
+    until = asyncio.get_running_loop().time() + min(limits.body_timeout, deadline.remaining())
+    pieces = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise UploadTimeout(f"{size} bytes of {announced} had come") from None
+        except ClientDisconnect:
+            raise ClientGone("while uploading") from None
+        size += len(piece)
+        if size > limits.body_bytes:
+            raise too_large
+        yield piece
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives; when the client leaves first, `work` is cancelled. The body must have been read.
+
+    Raises ClientGone, and whatever `work` raises.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone("while its picture was worked on")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

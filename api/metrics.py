@@ -1,0 +1,74 @@
+"""What Prometheus reads at /metrics. A registry of our own: several apps live in one test process."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 20)
+_BATCH = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+
+
+class Metrics:
+    """Labels hold our own words only (route templates, codes, stages): nothing of a request's text."""
+
+    media_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "objectcut_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "objectcut_request_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "objectcut_stage_seconds",
+            "Time in each stage of the pipeline, waiting included.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._errors = Counter(
+            "objectcut_errors", "Requests that failed, by stable code.", ("code",), registry=self.registry
+        )
+        self._shed = Counter(
+            "objectcut_shed", "Requests turned away to protect the others.", ("code",), registry=self.registry
+        )
+        self._batches = Histogram(
+            "objectcut_batch_size", "Pictures per run.", ("model",), buckets=_BATCH, registry=self.registry
+        )
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one finished request."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def error(self, code: str) -> None:
+        """Counts one failed request; those that we turned away are counted as shed, too."""
+        self._errors.labels(code).inc()
+        if code in ("overloaded", "draining"):
+            self._shed.labels(code).inc()
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Notes how long a stage of the pipeline took."""
+        self._stages.labels(stage).observe(seconds)
+
+    def batch(self, model: str, size: int) -> None:
+        """Notes one run of a network."""
+        self._batches.labels(model).observe(size)
+
+    def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """A value that is read when Prometheus asks."""
+        Gauge(f"objectcut_{name}", description, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

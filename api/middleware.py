@@ -1,0 +1,122 @@
+"""One request and its answer: its id, its single log line, its place in the metrics, its error's body."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.errors import ClientGone, ObjectCutError
+from api.logs import REQUESTS
+from api.metrics import Metrics
+
+_ACCEPTED_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_KEY = "objectcut.exchange"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request while it is answered.
+
+    fields: more for its log line. held: let go of when the last byte of the answer has left, or cannot leave.
+    error: set by the contracts whose failures do not look like ours.
+    """
+
+    id: str
+    fields: dict[str, object] = field(default_factory=dict)
+    held: ExitStack = field(default_factory=ExitStack)
+    error: ObjectCutError | None = None
+    status: int = 0
+
+
+def exchange_of(request: Request) -> Exchange:
+    """The Exchange that the middleware opened for this request."""
+    return cast(Exchange, request.scope[_KEY])
+
+
+class Exchanges:
+    """The outermost layer, and the only place where failures are logged, counted and given a body."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, send_timeout: float) -> None:
+        """send_timeout: seconds that a client may take over each piece of its answer."""
+        self.app = app
+        self._metrics = metrics
+        self._send_timeout = send_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = scope[_KEY] = Exchange(_request_id(scope))
+        started = time.perf_counter()
+        patient = self._sender(exchange, send)
+        failure: BaseException | None = None
+        try:
+            await self.app(scope, receive, patient)
+        except Exception as exc:
+            failure = exc
+            exchange.error = problems.as_problem(exc)
+            if not exchange.status and not isinstance(exchange.error, ClientGone):
+                headers = exc.headers if isinstance(exc, HTTPException) else None
+                answer = problems.response(exchange.error, exchange.id, headers)
+                await answer(scope, receive, patient)
+        except asyncio.CancelledError as exc:  # the server has run out of patience while shutting down
+            failure, exchange.error = exc, ClientGone("cancelled")
+            raise
+        finally:
+            exchange.held.close()
+            self._record(scope, exchange, failure, time.perf_counter() - started)
+
+    def _sender(self, exchange: Exchange, send: Send) -> Send:
+        async def patient(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = exchange.id
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+            try:
+                async with asyncio.timeout(self._send_timeout):
+                    await send(message)
+            except TimeoutError:
+                raise ClientGone("did not read its answer") from None
+
+        return patient
+
+    def _record(
+        self, scope: Scope, exchange: Exchange, failure: BaseException | None, seconds: float
+    ) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        error = exchange.error
+        status = exchange.status or (error.status if error else 499)
+        self._metrics.request(scope["method"] if route != "unmatched" else "-", route, status, seconds)
+        fields = {
+            "request_id": exchange.id,
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            **exchange.fields,
+        }
+        level = logging.INFO
+        traceback = None
+        if error is not None:
+            self._metrics.error(error.code)
+            fields |= {"code": error.code, "detail": str(error)}
+            level = logging.ERROR if error.report else logging.INFO
+            # Of our own errors the detail says enough; what nobody foresaw needs its whole story.
+            traceback = failure if error.code == ObjectCutError.code else None
+        REQUESTS.log(level, "request", extra={"fields": fields}, exc_info=traceback)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _ACCEPTED_ID.fullmatch(given) else str(uuid.uuid4())

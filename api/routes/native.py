@@ -1,0 +1,158 @@
+"""/v1: our own contract. Every option of a cutout, links or bytes, and one shape for every failure."""
+
+import base64
+import binascii
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, ValidationError
+from starlette.responses import Response
+
+from api import problems
+from api.errors import InvalidOptions, NotFound
+from api.limits import Gate, while_connected
+from api.logs import without_secrets
+from api.middleware import exchange_of
+from api.options import CutoutOptions
+from api.pipeline import Job, Outcome, Pipeline
+from api.routes.bodies import FORMATS, Cutout, CutoutRequest, fact_headers, wanted_bytes
+from api.storage.served import ServedStore, path_of
+from api.types import Engine, ModelInfo, Store
+from api.uploads import Upload, read_upload
+
+REPEATABLE = frozenset({"morphology"})
+FILES = frozenset({"image", "background_image"})
+SANDBOX = "default-src 'none'; sandbox"
+"""Content-Security-Policy of stored bytes: whatever they are, they run nothing and load nothing."""
+
+
+class Models(BaseModel):
+    """The networks that this server offers."""
+
+    models: list[ModelInfo]
+
+
+def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIRouter:
+    """The router of /v1."""
+    router = APIRouter(prefix="/v1", tags=["cutouts"])
+
+    @router.post("/cutouts", status_code=201, response_model=Cutout, openapi_extra=_POST, responses=_BYTES)
+    async def make_cutout(request: Request) -> Response:
+        """Cuts the subject out of a picture.
+
+        Exactly one of the file `image`, `image_url` and `image_base64` (or a raw image as the body, with
+        the options in the query). `Accept: image/*` or `application/zip` answers the bytes themselves.
+        """
+        deadline = gate.admit(request)
+        upload = await read_upload(request, gate.limits, deadline, repeatable=REPEATABLE)
+        as_bytes, named = wanted_bytes(request.headers.get("accept", ""))
+        if named:
+            upload.fields.setdefault("format", named)
+        job = _job(upload, store=not as_bytes)
+        if isinstance(job.source, str):
+            exchange_of(request).fields["source"] = without_secrets(job.source)
+        del upload
+        outcome = await while_connected(request, pipeline.remove_background(job, deadline))
+        _log(request, outcome)
+        return _as_bytes(outcome) if as_bytes else _as_link(outcome)
+
+    @router.get("/cutouts/{id}", response_model=Cutout, responses=_BYTES)
+    async def get_cutout(id: str, request: Request) -> Response:
+        """The facts of a stored cutout with a fresh link; with the link's own query, the bytes."""
+        if "signature" in request.query_params:
+            return await _serve(request, id)
+        deadline = gate.admit(request)
+        found = await store.find(id, deadline=deadline)
+        return _json(Cutout.of(id, found.link, found.media_type, found.size, found.facts))
+
+    @router.delete("/cutouts/{id}", status_code=204)
+    async def delete_cutout(id: str, request: Request) -> Response:
+        """Removes a stored cutout; its links end."""
+        await store.delete(id, deadline=gate.admit(request))
+        return Response(status_code=204)
+
+    @router.get("/models", response_model=Models, tags=["service"])
+    async def list_models(request: Request) -> Response:
+        """The values that `model` may have."""
+        gate.admit(request)
+        return _json(Models(models=list(engine.models())))
+
+    async def _serve(request: Request, key: str) -> Response:
+        deadline = gate.admit_anyone(request)
+        if not isinstance(store, ServedStore):
+            raise NotFound("links of this store lead elsewhere")
+        store.signer.verify(path_of(key), request.query_params)
+        seconds = max(0, int(request.query_params["expires"]) - int(time.time()))
+        headers = {
+            "Cache-Control": f"private, max-age={seconds}, immutable",
+            "Content-Disposition": f'inline; filename="{key}"',
+            "Content-Security-Policy": SANDBOX,
+            "ETag": f'"{key}"',
+        }
+        if f'"{key}"' in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        body, media_type = await store.read(key, deadline=deadline)
+        return Response(body, headers=headers, media_type=media_type)
+
+    return router
+
+
+def _job(upload: Upload, *, store: bool) -> Job:
+    """Raises InvalidOptions."""
+    if unknown := upload.files.keys() - FILES:
+        raise InvalidOptions(public=f"{min(unknown)[:40]}: not a file that is expected here")
+    try:
+        wish = CutoutRequest.model_validate(upload.fields)
+    except ValidationError as exc:
+        raise problems.invalid(exc) from exc
+    sources = [
+        given for given in (upload.files.get("image"), wish.image_url, wish.image_base64) if given is not None
+    ]
+    if len(sources) != 1:
+        raise InvalidOptions(public="exactly one of image, image_url and image_base64 is wanted")
+    source = decode_base64(wish.image_base64) if wish.image_base64 is not None else sources[0]
+    backgrounds = (upload.files.get("background_image"), wish.background_image_url, wish.background)
+    if sum(given is not None for given in backgrounds) > 1:
+        raise InvalidOptions(public="at most one of background, background_image and background_image_url")
+    return Job(source, wish.options(), backgrounds[0] or backgrounds[1], store)
+
+
+def decode_base64(text: str) -> bytes:
+    """Standard base64, with or without a `data:` prefix. Raises InvalidOptions."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise InvalidOptions(public="image_base64: not base64") from exc
+
+
+def _log(request: Request, outcome: Outcome) -> None:
+    exchange_of(request).fields.update(
+        model=outcome.model,
+        width=outcome.encoded.width,
+        height=outcome.encoded.height,
+        size=len(outcome.encoded.body),
+        timings_ms={stage: round(ms, 1) for stage, ms in outcome.timings.items()},
+    )
+
+
+def _as_link(outcome: Outcome) -> Response:
+    assert outcome.id is not None and outcome.link is not None  # noqa: S101 (the job asked for storage)
+    encoded = outcome.encoded
+    cutout = Cutout.of(
+        outcome.id, outcome.link, encoded.media_type, len(encoded.body), outcome.facts, outcome.timings
+    )
+    return _json(cutout, status=201, Location=path_of(outcome.id))
+
+
+def _as_bytes(outcome: Outcome) -> Response:
+    headers = fact_headers(outcome.facts, outcome.timings)
+    headers |= {"Cache-Control": "no-store", "Content-Security-Policy": SANDBOX, "Vary": "Accept"}
+    return Response(outcome.encoded.body, headers=headers, media_type=outcome.encoded.media_type)
+
+
+def _json(body: BaseModel, status: int = 200, **headers: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Vary": "Accept"} | headers
+    return Response(body.model_dump_json(), status, headers, "application/json")

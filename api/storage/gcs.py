@@ -1,0 +1,239 @@
+"""Results in a Google Cloud Storage bucket, through Google's own client.
+
+An object's custom time is when it was last put: its life is counted from there, by `find` and by the
+bucket's lifecycle rule (`ensure_lifecycle`), which is what removes it in the end. Importing this
+module imports Google's libraries; open_store does so only for `kind=gcs`.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import google.auth
+import requests
+from google.api_core import exceptions as answers
+from google.auth.credentials import Credentials, Signing
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.cloud import storage
+from google.cloud.storage.bucket import LifecycleRuleDelete
+from google.cloud.storage.exceptions import DataCorruption
+from google.oauth2.service_account import Credentials as ServiceAccount
+
+from api.errors import DeadlineExceeded, NotFound, ObjectCutError, StoreUnavailable
+from api.storage.breaker import Breaker
+from api.storage.config import GcsConfig
+from api.storage.served import checked, link_end
+from api.storage.threads import BoundedThreads
+from api.types import Deadline, Encoded, Link, StoredObject
+
+T = TypeVar("T")
+
+_TRANSIENT_CODES = {408, 429, 500, 502, 503, 504}
+_FAILURES = (answers.GoogleAPICallError, requests.RequestException, GoogleAuthError, DataCorruption)
+
+
+class GcsStore:
+    """See Store. Each try of an operation is bounded by config.try_seconds, all of them by the deadline.
+
+    Puts are create-only (`if_generation_match=0`), so trying them again is safe. ttl_seconds: life of
+    an object since it was last put. clock: seconds since 1970.
+
+    Raises ValueError when there are no usable credentials.
+    """
+
+    def __init__(
+        self, config: GcsConfig, *, ttl_seconds: float = 3 * 86_400, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._config = config
+        self._ttl = timedelta(seconds=ttl_seconds)
+        self._clock = clock
+        self._credentials, project = _credentials(config)
+        options = {"api_endpoint": config.endpoint} if config.endpoint else None
+        self._client = storage.Client(
+            project=config.project or project, credentials=self._credentials, client_options=options
+        )
+        self._bucket = self._client.bucket(config.bucket)
+        self._threads = BoundedThreads(config.workers, "gcs-store")
+        self._breaker = Breaker()
+
+    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+        return await self._run(partial(self._put, checked(key), item, dict(facts)), deadline, "storing")
+
+    async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
+        return await self._run(partial(self._find, checked(key)), deadline, "finding")
+
+    async def delete(self, key: str, *, deadline: Deadline) -> None:
+        # Once only: after a lost answer, a second try could not tell "already gone" from "never there".
+        await self._run(partial(self._delete, checked(key)), deadline, "deleting", tries=1)
+
+    async def ensure_lifecycle(self, days: int, *, deadline: Deadline) -> bool:
+        """Makes the bucket remove objects `days` after they were last put; says whether that was news.
+
+        Replaces our own rule and leaves every other rule of the bucket alone. Raises ValueError when
+        objects would go before their life is over; StoreUnavailable, DeadlineExceeded.
+        """
+        if timedelta(days=days) < self._ttl:
+            raise ValueError(f"{days} days are less than the life of an object ({self._ttl})")
+        return await self._run(partial(self._ensure_lifecycle, days), deadline, "setting the lifecycle")
+
+    async def close(self) -> None:
+        await self._threads.close()
+        self._client.close()
+
+    async def _run(
+        self, operation: Callable[[float], T], deadline: Deadline, stage: str, tries: int | None = None
+    ) -> T:
+        self._breaker.check()
+        call = partial(self._tried, operation, deadline, stage, tries or self._config.tries)
+        return await self._threads.run(call, deadline=deadline, stage=stage)
+
+    # What follows runs in the store's threads. `timeout` (s) bounds each request to the bucket.
+
+    def _tried(self, operation: Callable[[float], T], deadline: Deadline, stage: str, tries: int) -> T:
+        for number in range(1, tries + 1):
+            timeout = min(self._config.try_seconds, deadline.remaining())
+            if timeout <= 0:
+                raise DeadlineExceeded(f"no time left while {stage}")
+            try:
+                result = operation(timeout)
+            except ObjectCutError:
+                self._breaker.succeeded()
+                raise
+            except _FAILURES as exc:
+                failure = exc
+                if not _is_transient(exc):
+                    break
+                if not isinstance(exc, requests.Timeout) or timeout == self._config.try_seconds:
+                    self._breaker.failed()  # a wait that our own caller cut short says nothing of the server
+            else:
+                self._breaker.succeeded()
+                return result
+            pause = random.uniform(0, 0.1 * 2**number)  # noqa: S311 - jitter
+            if number == tries or pause >= deadline.remaining():
+                break
+            time.sleep(pause)
+        raise StoreUnavailable(f"{stage}: {failure!r}", retry_after=2) from failure
+
+    def _put(self, key: str, item: Encoded, facts: dict[str, str], timeout: float) -> Link:
+        blob, now = self._blob(key), self._now()
+        blob.metadata, blob.custom_time = facts, now
+        # Caches, Google's and others', may not outlive a delete by more than this.
+        blob.cache_control = "private, max-age=300"
+        upload = partial(
+            blob.upload_from_string,
+            item.body,
+            item.media_type,
+            checksum="crc32c",
+            timeout=timeout,
+            retry=None,
+        )
+        try:
+            upload(if_generation_match=0)
+        except answers.PreconditionFailed:
+            existing = self._bucket.get_blob(blob.name, timeout=timeout, retry=None)
+            # A second 412 means that another writer has just done the same: it is done.
+            with suppress(answers.PreconditionFailed):
+                if existing is None or self._ended(existing):
+                    upload(if_generation_match=existing.generation if existing else 0)
+                else:
+                    self._refresh(existing, now, timeout)
+        return self._link(blob, now)
+
+    def _refresh(self, existing: Any, now: datetime, timeout: float) -> None:
+        # A custom time only ever moves forward, and another host's clock may be ahead of ours.
+        existing.custom_time = max(now, _put_at(existing))
+        existing.patch(if_metageneration_match=existing.metageneration, timeout=timeout, retry=None)
+
+    def _find(self, key: str, timeout: float) -> StoredObject:
+        blob = self._bucket.get_blob(self._blob(key).name, timeout=timeout, retry=None)
+        if blob is None or self._ended(blob):
+            raise NotFound("no such object in the bucket")
+        return StoredObject(
+            self._link(blob, _put_at(blob)), blob.content_type, blob.size, blob.metadata or {}
+        )
+
+    def _delete(self, key: str, timeout: float) -> None:
+        try:
+            self._blob(key).delete(timeout=timeout, retry=None)
+        except answers.NotFound as exc:
+            raise NotFound("no such object in the bucket") from exc
+
+    def _ensure_lifecycle(self, days: int, timeout: float) -> bool:
+        bucket = self._client.get_bucket(self._config.bucket, timeout=timeout, retry=None)
+        conditions: dict[str, Any] = {"days_since_custom_time": days}
+        if self._config.prefix:
+            conditions["matches_prefix"] = [self._config.prefix]
+        wanted = LifecycleRuleDelete(**conditions)
+        rules = list(bucket.lifecycle_rules)
+        others = [rule for rule in rules if _differs_beyond_days(rule, wanted)]
+        if wanted in rules and len(others) == len(rules) - 1:
+            return False
+        bucket.lifecycle_rules = [*others, wanted]
+        bucket.patch(if_metageneration_match=bucket.metageneration, timeout=timeout, retry=None)
+        return True
+
+    def _link(self, blob: Any, put_at: datetime) -> Link:
+        now = self._clock()
+        expires_at = link_end((put_at + self._ttl).timestamp(), now)
+        if self._config.public:
+            return Link(blob.public_url, expires_at)
+        seconds = max(1, int(expires_at.timestamp() - now))
+        url = blob.generate_signed_url(
+            version="v4", expiration=timedelta(seconds=seconds), **signing_arguments(self._credentials)
+        )
+        return Link(url, expires_at)
+
+    def _blob(self, key: str) -> Any:
+        return self._bucket.blob(f"{self._config.prefix}{key}")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _ended(self, blob: Any) -> bool:
+        return _put_at(blob) + self._ttl <= self._now()
+
+
+def signing_arguments(credentials: Any) -> dict[str, str]:
+    """What generate_signed_url needs beside credentials that hold no private key.
+
+    Those of a virtual machine, Cloud Run or GKE sign by a call to Google's IAM API, which wants
+    `iam.serviceAccounts.signBlob` on the account itself.
+    """
+    if isinstance(credentials, Signing):
+        return {}
+    return {"service_account_email": credentials.service_account_email, "access_token": credentials.token}
+
+
+def _credentials(config: GcsConfig) -> tuple[Credentials, str | None]:
+    scopes = storage.Client.SCOPE
+    try:
+        if config.credentials_file is None:
+            return google.auth.default(scopes=scopes)
+        file = str(config.credentials_file)
+        found = ServiceAccount.from_service_account_file(file, scopes=scopes)  # type: ignore[no-untyped-call]
+    except (GoogleAuthError, OSError, ValueError) as exc:
+        raise ValueError(f"gcs.credentials_file, or the default credentials: {exc}") from exc
+    return found, found.project_id
+
+
+def _is_transient(exc: Exception) -> bool:
+    if isinstance(exc, answers.GoogleAPICallError):
+        return exc.code in _TRANSIENT_CODES
+    return isinstance(exc, (requests.RequestException, TransportError, DataCorruption))
+
+
+def _put_at(blob: Any) -> datetime:
+    put_at: datetime = blob.custom_time or blob.time_created
+    return put_at
+
+
+def _differs_beyond_days(rule: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    def without_days(rule: Mapping[str, Any]) -> dict[str, Any]:
+        condition = {k: v for k, v in rule["condition"].items() if k != "daysSinceCustomTime"}
+        return {"action": rule["action"], "condition": condition}
+
+    return "daysSinceCustomTime" not in rule["condition"] or without_days(rule) != without_days(wanted)

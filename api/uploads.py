@@ -1,0 +1,135 @@
+"""A request's body, whatever its shape, as text fields and files in memory. Nothing is spooled to disk."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from pydantic_core import from_json
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from api.errors import InvalidOptions, PayloadTooLarge, UnsupportedImage
+from api.limits import RequestLimits, body_of
+from model.deadline import Deadline
+
+MAX_FIELDS = 30
+MAX_FILES = 2
+_FORM = "application/x-www-form-urlencoded"
+_LARGE_JSON_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """fields: text by name, the query's too; of JSON its own values. files: bytes by name.
+
+    A raw body is the file `image`. Fields that are empty text are left out: that is how HTML forms
+    send what nobody filled in.
+    """
+
+    fields: dict[str, object] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+async def read_upload(
+    request: Request, limits: RequestLimits, deadline: Deadline, *, repeatable: frozenset[str] = frozenset()
+) -> Upload:
+    """Reads the whole body of a multipart, urlencoded, JSON or raw image request.
+
+    repeatable: names that may be given more than once; their values come as a list.
+    Raises InvalidOptions, PayloadTooLarge, UnsupportedImage (the body's type), UploadTimeout, ClientGone.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = body_of(request, limits, deadline)
+    query = request.query_params.multi_items()
+    if kind == "multipart/form-data":
+        pairs, files = await _multipart(request.headers, body, limits)
+        return Upload(_collect([*query, *pairs], repeatable), files)
+    data = b"".join([piece async for piece in body])
+    if kind == _FORM:
+        return Upload(_collect([*query, *_urlencoded(data)], repeatable))
+    if kind == "application/json":
+        return Upload(_merge(_collect(query, repeatable), await _json(data)))
+    if kind.startswith("image/") or kind in ("", "application/octet-stream"):
+        return Upload(_collect(query, repeatable), {"image": data} if data else {})
+    raise UnsupportedImage(
+        f"content type {kind[:80]!r}", public="Send multipart/form-data, application/json or an image."
+    )
+
+
+class _InMemory(MultiPartParser):
+    """Starlette's parser, without its temporary files and with a limit on parts of every kind."""
+
+    spool_max_size = sys.maxsize
+
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], max_part_size: int) -> None:
+        super().__init__(headers, stream, max_part_size=max_part_size)
+        self._left = {"files": MAX_FILES, "fields": MAX_FIELDS}
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        kind = "files" if self._current_part.file is not None else "fields"
+        self._left[kind] -= 1
+        if self._left[kind] < 0:
+            raise PayloadTooLarge(public=f"Too many {kind} in the form.")
+
+
+async def _multipart(
+    headers: Headers, body: AsyncGenerator[bytes, None], limits: RequestLimits
+) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    try:
+        form = await _InMemory(headers, body, limits.body_bytes).parse()
+    except MultiPartException as exc:
+        raise InvalidOptions(f"multipart: {exc.message}", public="The form is not well-formed.") from exc
+    pairs: list[tuple[str, str]] = []
+    files: dict[str, bytes] = {}
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, str):
+                pairs.append((name, value))
+            elif name in files:
+                raise InvalidOptions(public=f"{name[:40]}: given twice")
+            else:
+                files[name] = await value.read()
+    finally:
+        await form.close()
+    return pairs, {name: data for name, data in files.items() if data}
+
+
+def _urlencoded(data: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except UnicodeDecodeError as exc:
+        raise InvalidOptions(public="The form is not UTF-8 text.") from exc
+    except ValueError as exc:
+        raise PayloadTooLarge(public="Too many fields in the form.") from exc
+
+
+async def _json(data: bytes) -> dict[str, object]:
+    try:
+        # Ten megabytes of base64 take a while, and the event loop has others to serve.
+        value = from_json(data) if len(data) < _LARGE_JSON_BYTES else await asyncio.to_thread(from_json, data)
+    except ValueError as exc:
+        raise InvalidOptions(f"JSON: {exc}", public="The body is not valid JSON.") from exc
+    if not isinstance(value, dict):
+        raise InvalidOptions(public="The body is not a JSON object.")
+    return value
+
+
+def _collect(pairs: Iterable[tuple[str, str]], repeatable: frozenset[str]) -> dict[str, object]:
+    given: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if value:
+            given.setdefault(name, []).append(value)
+    for name, values in given.items():
+        if len(values) > 1 and name not in repeatable:
+            raise InvalidOptions(public=f"{name[:40]}: given twice")
+    return {name: values if name in repeatable else values[0] for name, values in given.items()}
+
+
+def _merge(query: dict[str, object], body: dict[str, object]) -> dict[str, object]:
+    if twice := query.keys() & body.keys():
+        raise InvalidOptions(public=f"{min(twice)[:40]}: given twice")
+    return query | body

@@ -1,0 +1,79 @@
+"""Many pairs, on every core."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Protocol
+
+import cv2
+
+from model.evaluation.metrics import Gray, PairScores, evaluate_pair
+from model.evaluation.report import Report, summarise
+
+__all__ = ["ArrayPair", "Pair", "evaluate"]
+
+WORTH_A_PROCESS = 16
+"""Pairs: scoring about that many small ones takes as long as starting a process."""
+
+
+class Pair(Protocol):
+    """A pair that can be carried to another process and loaded there."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it; no two pairs share one."""
+        ...
+
+    def load(self) -> tuple[Gray, Gray]:
+        """Prediction and truth, each (H, W) uint8."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPair:
+    """A pair that is in memory already."""
+
+    name: str
+    prediction: Gray
+    truth: Gray
+
+    def load(self) -> tuple[Gray, Gray]:
+        """The two arrays."""
+        return self.prediction, self.truth
+
+
+def evaluate(
+    pairs: Sequence[Pair], *, jobs: int | None = None, on_pair: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Scores every pair and the whole.
+
+    jobs: processes, the machine's cores by default; few pairs are scored in this one.
+    on_pair: called here with each pair's name once it is scored, in order.
+
+    Raises ValueError for no pairs, for two of one name, and what a pair's `load` raises.
+    """
+    names = [pair.name for pair in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("two pairs share a name")
+    jobs = min(jobs or os.cpu_count() or 1, max(1, len(pairs) // WORTH_A_PROCESS))
+    scored: dict[str, PairScores] = {}
+    for name, scores in zip(names, _scores(pairs, jobs), strict=True):
+        scored[name] = scores
+        on_pair(name)
+    mean = summarise(list(scored.values()))
+    return Report(mean, {name: pair.scores for name, pair in scored.items()})
+
+
+def _scores(pairs: Sequence[Pair], jobs: int) -> Iterator[PairScores]:
+    if jobs == 1:
+        yield from map(_score, pairs)
+        return
+    # Spawned, not forked: the caller may hold threads, of torch or a server, that a fork would break.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+        yield from pool.map(_score, pairs, chunksize=4)
+
+
+def _score(pair: Pair) -> PairScores:
+    return evaluate_pair(*pair.load())

@@ -1,0 +1,245 @@
+"""Our own small network: BASNet's predict-refine idea on a mobile encoder.
+
+    picture -> encoder (MobileNetV2, strides 2..32) -> context (self-attention over the coarsest grid)
+            -> decoder with a side output at every stride -> residual refinement module -> logits
+
+From BASNet (Qin et al., 2021, section 3): an encoder-decoder prediction module whose every stage is
+supervised, and a residual refinement module that sharpens the coarse map, S_refined = S_coarse + S_residual
+(equation 1). The encoder is MobileNetV2 (Sandler et al., 2018) with batch norm folded into its convolutions,
+as the pretrained weights come. The context block is a pair of pre-norm transformer layers (Vaswani et al.,
+2017): at stride 32 a 320 px picture is a hundred tokens, so global reasoning about what the subject is costs
+next to nothing.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_ENCODER = (
+    # (expansion, channels, blocks, stride), Sandler et al. 2018, table 2
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class PaddedConv(nn.Conv2d):
+    """A 3x3 convolution whose stride-2 form pads right and bottom only, as the pretrained encoder expects."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, groups: int = 1) -> None:
+        super().__init__(channels_in, channels_out, 3, stride, padding=1 if stride == 1 else 0, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: expand 1x1, depthwise 3x3, project 1x1 without activation."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = channels_in * expansion
+        layers: list[nn.Module] = [] if expansion == 1 else [nn.Conv2d(channels_in, wide, 1)]
+        layers += [PaddedConv(wide, wide, stride, groups=wide), nn.Conv2d(wide, channels_out, 1)]
+        self.convs = nn.ModuleList(layers)
+        self.residual = stride == 1 and channels_in == channels_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for conv in self.convs[:-1]:
+            y = F.relu6(conv(y))
+        y = self.convs[-1](y)
+        return torch.add(x, y) if self.residual else y
+
+
+class Encoder(nn.Module):
+    """MobileNetV2 1.0. (B, 3, H, W) -> five maps at strides 2, 4, 8, 16, 32 with `channels` channels."""
+
+    channels = (16, 24, 32, 96, 1280)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = PaddedConv(3, 32, stride=2)
+        blocks: list[nn.Module] = []
+        channels = 32
+        for expansion, width, count, stride in _ENCODER:
+            for index in range(count):
+                blocks.append(InvertedResidual(channels, width, stride if index == 0 else 1, expansion))
+                channels = width
+        self.blocks = nn.ModuleList(blocks)
+        self.head = nn.Conv2d(320, 1280, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.relu6(self.stem(x))
+        maps = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in (0, 2, 5, 12):  # the last block of each stride
+                maps.append(x)
+        return [*maps, F.relu6(self.head(x))]
+
+    def load_pretrained(self, weights: dict[str, Tensor]) -> None:
+        """Takes the published names: stem, block1..17 with conv0..2, head. Strict."""
+        renamed = {}
+        for name, tensor in weights.items():
+            if name.startswith("block"):
+                block, conv, leaf = name.split(".")
+                name = f"blocks.{int(block[5:]) - 1}.convs.{conv[4:]}.{leaf}"
+            renamed[name] = tensor.float()
+        self.load_state_dict(renamed, strict=True)
+
+
+class ContextLayer(nn.Module):
+    """A pre-norm transformer layer over a (B, N, C) grid of tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        qkv = self.qkv(self.norm_attention(x)).view(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
+        x = x + self.project(attended)
+        return torch.add(x, self.mlp(self.norm_mlp(x)))
+
+
+class Context(nn.Module):
+    """Global context at the coarsest stride: a depthwise convolution says where, attention says what.
+
+    (B, C_in, h, w) -> (B, width, h, w)
+    """
+
+    def __init__(self, channels_in: int, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels_in, width, 1)
+        # Positions: conditional encodings (Chu et al., 2021) carry over to any input side.
+        self.position = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.layers = nn.ModuleList(ContextLayer(width, heads) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
+        x = x + self.position(x)
+        batch, width, height, breadth = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return tokens.transpose(1, 2).reshape(batch, width, height, breadth)
+
+
+class SeparableConv(nn.Sequential):
+    """Depthwise 5x5, pointwise 1x1, batch norm, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels_in, channels_in, 5, padding=2, groups=channels_in, bias=False),
+            nn.Conv2d(channels_in, channels_out, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ConvNormReLU(nn.Sequential):
+    """A dense convolution, batch norm, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+def _upsample(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class DecoderStage(nn.Module):
+    """Joins what comes from below, one stride coarser, with the encoder's map of this stride."""
+
+    def __init__(self, channels_below: int, channels_skip: int, width: int) -> None:
+        super().__init__()
+        self.below = nn.Conv2d(channels_below, width, 1)
+        self.skip = nn.Conv2d(channels_skip, width, 1)
+        self.convs = nn.Sequential(SeparableConv(2 * width, width), SeparableConv(width, width))
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        joined = torch.cat([_upsample(self.below(below), skip), self.skip(skip)], dim=1)
+        features: Tensor = self.convs(joined)
+        return features
+
+
+class Refinement(nn.Module):
+    """BASNet's residual refinement module (section 3.3), working at half resolution.
+
+    It sees the picture itself, the coarse map and the finest decoder features. Pixels are folded into
+    channels (2x2 -> 4) on the way in and unfolded on the way out, so that the residual has full resolution
+    while every convolution runs on a quarter of the pixels.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.enter = ConvNormReLU(4 * (3 + 1) + features, 32, 1)
+        self.fine = ConvNormReLU(32, 32, 3)
+        self.down = ConvNormReLU(32, 48, 3, stride=2)
+        self.middle = nn.Sequential(
+            SeparableConv(48, 48), ConvNormReLU(48, 64, 3, stride=2), SeparableConv(64, 64)
+        )
+        self.rise = SeparableConv(64 + 48, 48)
+        self.leave = SeparableConv(48 + 32, 32)
+        self.residual = nn.Conv2d(32, 4, 3, padding=1)
+
+    def forward(self, picture: Tensor, coarse: Tensor, features: Tensor) -> Tensor:
+        """picture (B,3,H,W), coarse logits (B,1,H,W), features (B,C,H/2,W/2) -> refined logits (B,1,H,W)."""
+        folded = F.pixel_unshuffle(torch.cat([picture, coarse.tanh()], dim=1), 2)
+        fine = self.fine(self.enter(torch.cat([folded, features], dim=1)))
+        half = self.down(fine)
+        quarter = self.middle(half)
+        half = self.rise(torch.cat([_upsample(quarter, half), half], dim=1))
+        fine = self.leave(torch.cat([_upsample(half, fine), fine], dim=1))
+        return coarse + F.pixel_shuffle(self.residual(fine), 2)
+
+
+class Lite(nn.Module):
+    """The network behind the model `lite`.
+
+    forward: pictures (B, 3, H, W) float, normalised with mean 0.5 and std 0.5 to [-1, 1]; H and W multiples
+    of 32. In eval mode the refined logits (B, 1, H, W); in training mode a list of logits, finest first: the
+    refined map, then the side outputs at strides 2 (the coarse map that is refined), 4, 8, 16 and 32.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.context = Context(1280, width=192, layers=2, heads=6)
+        widths = (128, 96, 64, 32)
+        below = (192, *widths[:-1])
+        skips = Encoder.channels[-2::-1]
+        self.stages = nn.ModuleList(
+            DecoderStage(*channels) for channels in zip(below, skips, widths, strict=True)
+        )
+        self.sides = nn.ModuleList(nn.Conv2d(width, 1, 3, padding=1) for width in (192, *widths))
+        self.refinement = Refinement(features=widths[-1])
+
+    def forward(self, picture: Tensor) -> Tensor | list[Tensor]:
+        *skips, deepest = self.encoder(picture)
+        features = [self.context(deepest)]
+        for stage, skip in zip(self.stages, reversed(skips), strict=True):
+            features.append(stage(features[-1], skip))
+        finest = self.sides[-1](features[-1])
+        coarse = _upsample(finest, picture)
+        refined: Tensor = self.refinement(picture, coarse, features[-1])
+        if not self.training:
+            return refined
+        earlier = [side(map_) for side, map_ in zip(self.sides[:-1], features[:-1], strict=True)]
+        return [refined, finest, *reversed(earlier)]

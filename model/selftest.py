@@ -1,0 +1,37 @@
+"""The picture that every engine must get right before it may serve."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+__all__ = ["TOLERANCE", "agree", "picture", "thumbnail"]
+
+TOLERANCE = 0.01
+"""Largest mean absolute difference between two alphas of the same picture that are both right."""
+
+_SIDE = 32
+
+
+def picture(side: int) -> NDArray[np.uint8]:
+    """(side, side, 3) uint8: an orange ball, lit from the upper left, on a blue-green ground.
+
+    No two channels are alike, so that exchanged channels or means cannot pass.
+    """
+    y, x = np.mgrid[0:side, 0:side] / side
+    ground = np.stack((40 + 60 * y, 110 + 50 * x, 150 + 40 * (1 - y)), axis=-1)
+    distance = np.hypot(x - 0.5, y - 0.52)
+    light = 1 - 0.9 * np.hypot(x - 0.42, y - 0.42)
+    ball = light[..., None] * np.array((250.0, 140.0, 40.0))
+    inside = np.clip((0.28 - distance) * 100 + 0.5, 0, 1)[..., None]
+    return np.rint(ground + inside * (ball - ground)).astype(np.uint8)
+
+
+def thumbnail(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) to (32, 32) float32, by mean: what is stored of a reference alpha."""
+    return F.adaptive_avg_pool2d(torch.from_numpy(alpha)[None], _SIDE)[0].numpy()
+
+
+def agree(alpha: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:
+    """Whether two alphas of one shape differ by at most TOLERANCE on average; NaN never agrees."""
+    return alpha.shape == reference.shape and bool(np.abs(alpha - reference).mean() <= TOLERANCE)

@@ -1,0 +1,158 @@
+"""Packs: folders or ZIP files of pictures with mattes, cutouts, or scenes.
+
+A pack is NAME.zip or a folder NAME with
+    images/STEM.webp|png|jpg      pictures; RGBA cutouts in `foregrounds-*`
+    masks/STEM.png                8-bit mattes of the pictures, the same size
+    index.csv                     rows with `name` and `split` (train | val)
+A mask pack (`masks-*`) holds only masks, PACK/STEM.png, for pictures of other packs: those named by its
+folders. Training reads files that its user chose, so it decodes with OpenCV and does without the guards
+that api/source puts around strangers' bytes.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from model.training.recipe import Recipe
+
+Split = str
+PICTURES = (".webp", ".png", ".jpg", ".jpeg")
+
+
+class PackError(ValueError):
+    """A pack is missing or has another layout; the text names the first file that does not fit."""
+
+
+@dataclass(slots=True)
+class Pack:
+    """names: stems in a fixed order. pictures: (N, C, S, S) uint8, RGB or RGBA: with the matte as alpha."""
+
+    name: str
+    names: tuple[str, ...]
+    pictures: Tensor
+
+
+class Archive:
+    """A pack's files by their names inside it, whether it is a folder or a ZIP file."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        folder, archive = root / name, root / f"{name}.zip"
+        if folder.is_dir():
+            files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+            self.read: Callable[[str], bytes] = lambda file: (folder / file).read_bytes()
+        elif archive.is_file():
+            opened = zipfile.ZipFile(archive)
+            files = sorted(n for n in opened.namelist() if not n.endswith("/"))
+            self.read = opened.read
+        else:
+            raise PackError(f"there is neither a folder nor a ZIP file of the pack {name} in {root}")
+        self.name = name
+        self.files = files
+
+    def by_stem(self, folder: str) -> dict[str, str]:
+        """Files directly in `folder`, by stem."""
+        return {
+            PurePosixPath(f).stem: f
+            for f in self.files
+            if PurePosixPath(f).parent.as_posix() == folder and PurePosixPath(f).suffix in PICTURES
+        }
+
+    def index(self) -> Iterator[dict[str, str]]:
+        """The rows of index.csv; none when there is none."""
+        if "index.csv" in self.files:
+            yield from csv.DictReader(io.StringIO(self.read("index.csv").decode()))
+
+    def decode(self, file: str, flags: int) -> np.ndarray:
+        """Raises PackError naming the file when it is not a picture."""
+        body = np.frombuffer(self.read(file), np.uint8)
+        picture = cv2.imdecode(body, flags) if len(body) else None
+        if picture is None:
+            raise PackError(f"{self.name}: {file} is not a picture that can be read")
+        return picture
+
+
+def _square(picture: np.ndarray, side: int) -> np.ndarray:
+    shrinks = max(picture.shape[:2]) > side
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _matte(archive: Archive, file: str, size: tuple[int, int]) -> np.ndarray:
+    matte = archive.decode(file, cv2.IMREAD_GRAYSCALE)
+    width, height = matte.shape[::-1]
+    # Another size is fine, another shape is not.
+    if abs(width * size[1] - height * size[0]) > 0.02 * width * size[1]:
+        raise PackError(f"{archive.name}: {file} is {width}x{height} px, its picture {size[0]}x{size[1]}")
+    if not np.any((matte > 0) & (matte < 255)):
+        matte = cv2.GaussianBlur(matte, (0, 0), 0.8)  # a binary mask: as soft as an edge in focus
+    return matte
+
+
+def _stack(pictures: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def validation_names(data: Path, recipe: Recipe) -> set[tuple[str, str]]:
+    """(picture pack, stem) of every picture that some index calls `val`: none of them is ever trained on."""
+    held_out = set()
+    for name in recipe.pairs:
+        archive = Archive(data, name.split("/")[0])
+        default = name.replace("masks-grabcut-", "unlabelled-") if name.startswith("masks-") else name
+        for row in archive.index():
+            if row["split"] == "val":
+                held_out.add((row.get("pack") or default, row["name"]))
+    return held_out
+
+
+def read_pairs(data: Path, name: str, recipe: Recipe, keep: Callable[[str, str], bool]) -> Pack:
+    """Pictures with their mattes as (N, 4, S, S) uint8.
+
+    name: a pack, or PACK/FOLDER for one folder of a mask pack. keep(picture pack, stem) chooses.
+    Raises PackError.
+    """
+    archive = Archive(data, name.split("/")[0])
+    if archive.name.startswith("masks-"):
+        folders = {PurePosixPath(f).parent.as_posix() for f in archive.files} - {"."}
+        pack = name.split("/")[1] if "/" in name else sorted(folders)[0]
+        masks, source = archive.by_stem(pack), Archive(data, pack)
+    else:
+        pack, source, masks = archive.name, archive, archive.by_stem("masks")
+    images = source.by_stem("images")
+    names, pictures = [], []
+    for stem in track(sorted(masks), name, transient=True):
+        if stem.startswith(recipe.excluded) or not keep(pack, stem):
+            continue
+        if stem not in images:
+            raise PackError(f"{archive.name}: {masks[stem]} has no picture images/{stem}.* in {pack}")
+        picture = cv2.cvtColor(source.decode(images[stem], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        matte = _matte(archive, masks[stem], (picture.shape[1], picture.shape[0]))
+        names.append(stem)
+        side = recipe.store_side
+        pictures.append(np.dstack([_square(picture, side), _square(matte, side)]))
+    if not names:
+        raise PackError(f"{name}: no picture of it is to be used")
+    return Pack(name, tuple(names), _stack(pictures))
+
+
+def read_pictures(data: Path, name: str, recipe: Recipe, *, alpha: bool) -> Pack:
+    """Cutouts (N, 4, S, S) or scenes (N, 3, S, S), uint8. Raises PackError."""
+    archive = Archive(data, name)
+    files = archive.by_stem("images")
+    pictures = []
+    for stem in track(sorted(files), name, transient=True):
+        picture = archive.decode(files[stem], cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_COLOR)
+        if alpha and (picture.ndim != 3 or picture.shape[2] != 4):
+            raise PackError(f"{name}: {files[stem]} has no alpha channel")
+        code = cv2.COLOR_BGRA2RGBA if alpha else cv2.COLOR_BGR2RGB
+        pictures.append(_square(cv2.cvtColor(picture, code), recipe.store_side))
+    if not pictures:
+        raise PackError(f"{name} holds no pictures")
+    return Pack(name, tuple(sorted(files)), _stack(pictures))

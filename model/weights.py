@@ -1,0 +1,234 @@
+"""Parameters on disk: found, verified, loaded strictly; imported, pinned by sha256.
+
+Beside the weights `NAME.safetensors` lies `NAME.golden.npy`, the (32, 32) float16 thumbnail of the alpha that
+these weights give to the self-test's picture, and in a directory of imported models `models.lock`, JSON:
+`{NAME: {"sha256": hex, "size": bytes}}`. No message here tells a path: ModelUnavailable's text is public.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model import selftest
+from model.errors import ModelUnavailable
+from model.preprocess import AlphaNet
+from model.registry import ModelSpec
+
+__all__ = ["SHIPPED", "Checkpoint", "Pin", "import_weights", "load", "load_into", "read_state", "store"]
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The weights that come with the package."""
+
+_LOCK = "models.lock"
+_PREFIXES = ("module.", "_orig_mod.")
+"""What data parallelism and torch.compile put before every name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a file of weights must be. sha256: lower-case hex. size: bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A network in eval mode with its parameters, float32 on the CPU.
+
+    sha256: of the file that they came from. golden: (32, 32) float32, see `selftest.thumbnail`; None when
+    the weights were put in place by hand and nobody has computed it.
+    """
+
+    net: nn.Module
+    sha256: str
+    golden: NDArray[np.float32] | None
+
+
+def load(spec: ModelSpec, directory: Path) -> Checkpoint:
+    """The network of `spec` with its weights, from the package or from `directory`.
+
+    Raises ModelUnavailable: missing (with the command that brings them), of the wrong size or sha256 (with
+    what was expected and what is there), not readable, or of another network.
+    """
+    path = _find(spec, SHIPPED if spec.weights.shipped else directory)
+    data = path.read_bytes()  # once, so that what is verified is what is loaded
+    sha256 = _verified(spec, data, _pin(spec, path.parent))
+    net = spec.build()
+    load_into(net, _parse(data, path.name), spec.name)
+    return Checkpoint(net.eval(), sha256, _golden(path.with_name(f"{spec.name}.golden.npy")))
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a .safetensors or .pth file, without its wrappers' prefixes, half floats as float32.
+
+    Nothing in the file is ever executed. Raises ModelUnavailable when it holds no state dict.
+    """
+    return _parse(path.read_bytes(), path.name)
+
+
+def load_into(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Strict. Raises ModelUnavailable with what is missing, unexpected or of another shape."""
+    own = net.state_dict()
+    differing = [
+        f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    faults = {
+        "missing": sorted(own.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - own.keys()),
+        "of another shape": differing,
+    }
+    report = "; ".join(f"{len(keys)} {fault}: {_some(keys)}" for fault, keys in faults.items() if keys)
+    if report:
+        raise ModelUnavailable(f"these weights are not those of model '{name}': {report}")
+    net.load_state_dict(state, strict=True)
+
+
+def store(
+    spec: ModelSpec, state: Mapping[str, Tensor], directory: Path, *, dtype: torch.dtype = torch.float32
+) -> Pin:
+    """Writes weights and golden alpha of `spec` into `directory`, each file atomically.
+
+    dtype: of the floating-point tensors in the file. Raises ModelUnavailable when they do not fit the
+    network, or when they give NaN.
+    """
+    stored = {
+        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+        for key, value in state.items()
+    }
+    net = spec.build()
+    load_into(net, {key: _widened(value) for key, value in stored.items()}, spec.name)
+    with torch.inference_mode():
+        alpha = AlphaNet(net, spec)(torch.from_numpy(selftest.picture(spec.side))[None])[0].numpy()
+    if not np.isfinite(alpha).all():
+        raise ModelUnavailable(f"with these weights model '{spec.name}' gives NaN")
+
+    data = safetensors.torch.save(stored)
+    golden = io.BytesIO()
+    np.save(golden, selftest.thumbnail(alpha).astype(np.float16))
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory / f"{spec.name}.golden.npy", golden.getvalue())
+    _write(directory / spec.weights.file, data)
+    return Pin(hashlib.sha256(data).hexdigest(), len(data))
+
+
+def import_weights(file: Path, spec: ModelSpec, directory: Path) -> Path:
+    """Brings a published checkpoint (.pth or .safetensors) into `directory`, pins it, and returns its path.
+
+    Raises ModelUnavailable when it is not a checkpoint of this very network; `directory` is then as it was.
+    """
+    pin = store(spec, read_state(file), directory)
+    lock = _read_lock(directory) | {spec.name: {"sha256": pin.sha256, "size": pin.size}}
+    _write(directory / _LOCK, json.dumps(lock, indent=2, sort_keys=True).encode() + b"\n")
+    return directory / spec.weights.file
+
+
+def _find(spec: ModelSpec, directory: Path) -> Path:
+    for name in (spec.weights.file, f"{spec.name}.pth"):
+        if (directory / name).is_file():
+            return directory / name
+    if spec.weights.shipped:
+        raise ModelUnavailable(f"model '{spec.name}' is incomplete in this installation: install it again")
+    raise ModelUnavailable(
+        f"model '{spec.name}' has no weights here: run `objectcut models import {spec.name} FILE` "
+        f"with the checkpoint from {spec.weights.source}"
+    )
+
+
+def _pin(spec: ModelSpec, directory: Path) -> Pin | None:
+    if spec.weights.sha256 and spec.weights.size:
+        return Pin(spec.weights.sha256, spec.weights.size)
+    entry = _read_lock(directory).get(spec.name)
+    return Pin(**entry) if entry else None
+
+
+def _verified(spec: ModelSpec, data: bytes, pin: Pin | None) -> str:
+    """The sha256 of the data, which must be the pin's."""
+    actual = hashlib.sha256(data).hexdigest()
+    if pin and len(data) != pin.size:
+        raise ModelUnavailable(
+            f"the weights of model '{spec.name}' are damaged: {len(data)} bytes, expected {pin.size}"
+        )
+    if pin and actual != pin.sha256:
+        raise ModelUnavailable(
+            f"the weights of model '{spec.name}' are damaged: sha256 {actual}, expected {pin.sha256}"
+        )
+    return actual
+
+
+def _parse(data: bytes, name: str) -> dict[str, Tensor]:
+    try:
+        if name.endswith(".safetensors"):
+            state = safetensors.torch.load(data)
+        else:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as exc:  # each format has its own family of errors, and they share no parent
+        raise ModelUnavailable(f"{name} is not a readable checkpoint ({type(exc).__name__})") from exc
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelUnavailable(f"{name} holds no state dict")
+    return {_bare(key): _widened(value) for key, value in state.items()}
+
+
+def _bare(key: str) -> str:
+    while key.startswith(_PREFIXES):
+        key = key.partition(".")[2]
+    return key
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _golden(path: Path) -> NDArray[np.float32] | None:
+    if not path.is_file():
+        return None
+    try:
+        golden: NDArray[np.float16] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as exc:
+        raise ModelUnavailable(f"{path.name} is damaged: import the weights again") from exc
+    return golden.astype(np.float32)
+
+
+def _read_lock(directory: Path) -> dict[str, dict[str, Any]]:
+    path = directory / _LOCK
+    if not path.is_file():
+        return {}
+    try:
+        lock: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
+    except ValueError as exc:
+        raise ModelUnavailable(f"{_LOCK} is damaged: import the weights again") from exc
+    return lock
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All or nothing: readers see the old file or the whole new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide the file from the service's own user
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:4])
+    return f"{shown}, …" if len(names) > 4 else shown

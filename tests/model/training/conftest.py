@@ -1,0 +1,94 @@
+"""Packs drawn by code, in the layout that training reads."""
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.nets.lite import Encoder
+from model.training.loop import BACKBONE
+from model.training.recipe import Phase, Recipe
+
+
+def disc(seed: int, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    """A coloured disc on another colour: BGR (side, side, 3) and its matte (side, side), uint8."""
+    rng = np.random.default_rng(seed)
+    matte = np.zeros((side, side), np.uint8)
+    centre = tuple(int(v) for v in rng.integers(side // 3, 2 * side // 3, 2))
+    cv2.circle(matte, centre, int(rng.integers(side // 6, side // 3)), 255, -1, cv2.LINE_AA)
+    share = matte[..., None] / 255
+    picture = rng.integers(0, 256, 3) * share + rng.integers(0, 256, 3) * (1 - share)
+    return picture.astype(np.uint8), matte
+
+
+def _png(array: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", array)[1])
+
+
+def write_pack(root: Path, name: str, files: dict[str, bytes], *, zipped: bool) -> None:
+    if zipped:
+        with zipfile.ZipFile(root / f"{name}.zip", "w") as archive:
+            for file, body in files.items():
+                archive.writestr(file, body)
+    else:
+        for file, body in files.items():
+            (root / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / name / file).write_bytes(body)
+
+
+def pair_files(count: int, validation: set[int]) -> dict[str, bytes]:
+    files, rows = {}, ["name,split"]
+    for index in range(count):
+        picture, matte = disc(index)
+        files[f"images/p{index}.png"], files[f"masks/p{index}.png"] = _png(picture), _png(matte)
+        rows.append(f"p{index},{'val' if index in validation else 'train'}")
+    return {**files, "index.csv": "\n".join(rows).encode()}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder of packs: pairs as a ZIP file, cutouts and scenes as folders, a mask pack, a backbone."""
+    root = tmp_path / "packs"
+    root.mkdir()
+    write_pack(root, "pairs-discs", pair_files(6, {5}), zipped=True)
+    cutouts = {f"images/c{i}.png": _png(np.dstack(disc(50 + i))) for i in range(2)}
+    write_pack(root, "foregrounds-discs", cutouts, zipped=False)
+    scenes = {f"images/s{i}.png": _png(disc(90 + i)[0]) for i in range(2)}
+    write_pack(root, "backgrounds-plain", scenes, zipped=False)
+    write_pack(
+        root, "unlabelled-discs", {f"images/u{i}.png": _png(disc(20 + i)[0]) for i in range(3)}, zipped=True
+    )
+    masks = {f"unlabelled-discs/u{i}.png": _png(disc(20 + i)[1]) for i in range(3)}
+    rows = "pack,name,split\nunlabelled-discs,u0,train\nunlabelled-discs,u1,train\nunlabelled-discs,u2,val"
+    write_pack(root, "masks-discs", {**masks, "index.csv": rows.encode()}, zipped=True)
+    torch.manual_seed(0)
+    save_file(published_names(Encoder().state_dict()), root / BACKBONE)
+    return root
+
+
+def published_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """An encoder's state under the names of the published weights."""
+    renamed = {}
+    for name, tensor in state.items():
+        if name.startswith("blocks."):
+            _, block, _, conv, leaf = name.split(".")
+            name = f"block{int(block) + 1}.conv{conv}.{leaf}"
+        renamed[name] = tensor
+    return renamed
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(
+        phases=(Phase(side=32, steps=3), Phase(side=64, steps=2, decay=True)),
+        pairs={"pairs-discs": 1.0, "masks-discs/unlabelled-discs": 1.0},
+        foregrounds={"foregrounds-discs": 1.0},
+        backgrounds={"backgrounds-plain": 1.0},
+        batch=4,
+        store_side=64,
+        warmup_steps=2,
+    )

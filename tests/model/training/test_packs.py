@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.training.packs import PackError, read_pairs, read_pictures, validation_names
+from model.training.recipe import Recipe
+from tests.model.training.conftest import pair_files, write_pack
+
+
+def everything(pack: str, stem: str) -> bool:
+    return True
+
+
+def test_pairs_from_a_zip(data: Path, recipe: Recipe) -> None:
+    pack = read_pairs(data, "pairs-discs", recipe, everything)
+    assert pack.names == tuple(f"p{i}" for i in range(6))
+    assert pack.pictures.shape == (6, 4, 64, 64)
+    assert pack.pictures.dtype == torch.uint8
+    assert pack.pictures[:, 3].amax() == 255
+    assert pack.pictures[:, 3].amin() == 0
+
+
+def test_masks_of_another_pack_find_their_pictures(data: Path, recipe: Recipe) -> None:
+    pack = read_pairs(data, "masks-discs/unlabelled-discs", recipe, lambda _, stem: stem != "u2")
+    assert pack.names == ("u0", "u1")
+
+
+def test_validation_pictures_are_named_by_their_picture_pack(data: Path, recipe: Recipe) -> None:
+    assert validation_names(data, recipe) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
+
+
+def test_cutouts_and_scenes(data: Path, recipe: Recipe) -> None:
+    assert read_pictures(data, "foregrounds-discs", recipe, alpha=True).pictures.shape == (2, 4, 64, 64)
+    assert read_pictures(data, "backgrounds-plain", recipe, alpha=False).pictures.shape == (2, 3, 64, 64)
+
+
+def _without(name: str) -> dict[str, bytes]:
+    return {file: body for file, body in pair_files(2, set()).items() if file != name}
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        pytest.param(_without("images/p1.png"), "masks/p1.png has no picture", id="mask without picture"),
+        pytest.param(
+            {**_without(""), "masks/p0.png": b"no picture"},
+            "masks/p0.png is not a picture",
+            id="not a picture",
+        ),
+        pytest.param({"index.csv": b"name,split"}, "no picture of it is to be used", id="empty"),
+        pytest.param(
+            {**_without(""), "masks/p0.png": pair_files(1, set())["images/p0.png"][:0] + b""},
+            "masks/p0.png is not a picture",
+            id="empty file",
+        ),
+    ],
+)
+def test_errors_name_the_file(tmp_path: Path, recipe: Recipe, files: dict[str, bytes], says: str) -> None:
+    write_pack(tmp_path, "pairs-broken", files, zipped=False)
+    with pytest.raises(PackError, match=says):
+        read_pairs(tmp_path, "pairs-broken", recipe, everything)
+
+
+def test_a_missing_pack_is_named(tmp_path: Path, recipe: Recipe) -> None:
+    with pytest.raises(PackError, match="pairs-nowhere"):
+        read_pairs(tmp_path, "pairs-nowhere", recipe, everything)
+
+
+def test_scenes_are_no_cutouts(data: Path, recipe: Recipe) -> None:
+    with pytest.raises(PackError, match=r"s0\.png has no alpha"):
+        read_pictures(data, "backgrounds-plain", recipe, alpha=True)

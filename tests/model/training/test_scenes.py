@@ -1,0 +1,63 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.training.loop import read_library
+from model.training.recipe import Recipe
+from model.training.scenes import Draw, Scenes, inside, placed, sample
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def scenes(data: Path, recipe: Recipe) -> Scenes:
+    return Scenes(read_library(data, recipe, CPU), recipe, CPU)
+
+
+def draw(seed: int = 0) -> Draw:
+    return Draw(torch.Generator().manual_seed(seed), CPU)
+
+
+def test_validation_pictures_are_never_trained_on(data: Path, recipe: Recipe) -> None:
+    library = read_library(data, recipe, CPU)
+    names = {name for pack in library.pairs for name in pack.names}
+    assert {"p0", "u0"} <= names
+    assert not {"p5", "u2"} & names
+
+
+def test_batches_have_the_promised_form(scenes: Scenes) -> None:
+    pictures, mattes = scenes.batch(0, 32)
+    assert pictures.shape == (4, 3, 32, 32)
+    assert mattes.shape == (4, 1, 32, 32)
+    for values in (pictures, mattes):
+        assert values.dtype == torch.float32
+        assert 0 <= values.min() <= values.max() <= 1
+
+
+def test_a_step_is_the_same_whatever_came_before(scenes: Scenes) -> None:
+    first = scenes.batch(7, 32)
+    scenes.batch(8, 32)
+    again = scenes.batch(7, 32)
+    other = scenes.batch(8, 32)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_crops_stay_inside_the_picture_unless_turned() -> None:
+    maps = inside(draw(), 500, least=0.5)
+    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]]).T
+    reach = (maps @ corners).abs().amax(dim=(1, 2))
+    straight = maps[:, 0, 1].abs() < 1e-6
+    assert straight.sum() > 200
+    assert reach[straight].max() <= 1 + 1e-5
+    assert reach.max() <= math.sqrt(2) + 1e-5
+
+
+def test_cutouts_land_mostly_in_sight() -> None:
+    subject = torch.ones(400, 1, 16, 16)
+    seen = sample(subject, placed(draw(), 400), 32, padding="zeros").mean(dim=(1, 2, 3))
+    assert seen.min() > 0.02
+    assert (seen > 0.05).float().mean() > 0.95
