@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from api.commands.cut import cut
+from api.commands.doctor import doctor
 from api.commands.evaluate import evaluate
-from api.commands.terminal import warn
+from api.commands.models import models
+from api.commands.serve import serve
+from api.commands.terminal import told, warn
 from api.commands.train import train
 from api.errors import ObjectCutError
 
@@ -31,8 +34,9 @@ def objectcut(
     """Finds the subject of a photo and cuts it out."""
 
 
-for command in (cut, train, evaluate):
+for command in (cut, serve, train, evaluate, doctor):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 def main() -> None:
@@ -40,5 +44,9 @@ def main() -> None:
     try:
         app()
     except ObjectCutError as exc:
-        warn(exc.public if exc.public == str(exc) else f"{exc.public} ({exc})")
+        warn(told(exc))
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

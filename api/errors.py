@@ -139,9 +139,9 @@ class SourceTooLarge(SourceError):
 
 
 class SourceTimeout(SourceError):
-    """The origin was too slow."""
+    """The origin was too slow. The text is SourceUnreachable's: the two together would map a network."""
 
-    status, code, title = 504, "source_timeout", "The image could not be downloaded in time."
+    status, code = 504, "source_timeout"
 
 
 class CorruptImage(ObjectCutError):

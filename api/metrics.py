@@ -42,6 +42,12 @@ class Metrics:
         self._shed = Counter(
             "objectcut_shed", "Requests turned away to protect the others.", ("code",), registry=self.registry
         )
+        self._refused = Counter(
+            "objectcut_fetch_refused",
+            "Addresses that are not fetched from.",
+            ("reason",),
+            registry=self.registry,
+        )
         self._batches = Histogram(
             "objectcut_batch_size", "Pictures per run.", ("model",), buckets=_BATCH, registry=self.registry
         )
@@ -60,6 +66,10 @@ class Metrics:
     def stage(self, stage: str, seconds: float) -> None:
         """Notes how long a stage of the pipeline took."""
         self._stages.labels(stage).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Counts an address that the guard refused."""
+        self._refused.labels(reason).inc()
 
     def batch(self, model: str, size: int) -> None:
         """Notes one run of a network."""

@@ -94,7 +94,7 @@ class Exchanges:
     def _record(
         self, scope: Scope, exchange: Exchange, failure: BaseException | None, seconds: float
     ) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = _route(scope)
         error = exchange.error
         status = exchange.status or (error.status if error else 499)
         self._metrics.request(scope["method"] if route != "unmatched" else "-", route, status, seconds)
@@ -115,6 +115,14 @@ class Exchanges:
             # Of our own errors the detail says enough; what nobody foresaw needs its whole story.
             traceback = failure if error.code == ObjectCutError.code else None
         REQUESTS.log(level, "request", extra={"fields": fields}, exc_info=traceback)
+
+
+def _route(scope: Scope) -> str:
+    """The route's template: a request's own text is no label."""
+    if (path := getattr(scope.get("route"), "path", None)) is not None:
+        return str(path)
+    # FastAPI's own routes leave their endpoint alone, and have no parameters.
+    return str(scope["path"]) if "endpoint" in scope else "unmatched"
 
 
 def _request_id(scope: Scope) -> str:

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from postprocess.colour import parse_colour
+
 Output = Literal["cutout", "alpha", "mask", "foreground"]
 Format = Literal["png", "webp", "jpeg", "avif", "zip"]
 Edges = Literal["soft", "sharp", "objectcut"]
@@ -69,8 +71,17 @@ class CutoutOptions(BaseModel):
             return value
         return [part.strip() for word in words for part in word.split(",") if part.strip()]
 
+    @field_validator("background")
+    @classmethod
+    def _is_a_colour(cls, value: str | None) -> str | None:
+        if value is not None and value != "blur":
+            parse_colour(value)
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.format == "zip" and self.output != "cutout":
             raise ValueError("format=zip holds colour and alpha of a cutout: leave `output` out")
+        if self.format == "zip" and self.background is not None:
+            raise ValueError("format=zip holds colour and alpha: leave `background` out")
         return self

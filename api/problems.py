@@ -68,6 +68,8 @@ def response(
 ) -> Response:
     """The answer to a request that failed."""
     detail = error.public if error.public != error.title else None
+    # Of bad options there may be several: `_sentence` has joined them.
+    findings = detail.split("; ") if detail and isinstance(error, errors.InvalidOptions) else [detail]
     body = Problem(
         type=f"/errors#{error.code}",
         title=error.title,
@@ -75,10 +77,7 @@ def response(
         code=error.code,
         detail=detail,
         request_id=request_id,
-        errors=[
-            ProblemItem(title=error.title, code=error.code, detail=part)
-            for part in (_findings(error) or [detail])
-        ],
+        errors=[ProblemItem(title=error.title, code=error.code, detail=part) for part in findings],
     )
     extra = {"Cache-Control": "no-store"} | dict(headers or {})
     if error.retry_after is not None or error.status in _PASSING:

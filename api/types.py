@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from model.deadline import Deadline
 from postprocess.types import RGB, Alpha, Encoded
 
-__all__ = ["Deadline", "Encoded", "Engine", "Fetcher", "Link", "Picture", "Store", "StoredObject"]
+__all__ = ["Deadline", "Decoder", "Encoded", "Engine", "Fetcher", "Link", "Picture", "Store", "StoredObject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,50 @@ class Fetcher(Protocol):
         """Raises SourceError, InvalidOptions, DeadlineExceeded."""
         ...
 
+    async def close(self) -> None:
+        """Lets go of threads and connections."""
+        ...
+
+
+class Decoder(Protocol):
+    """Makes a picture of bytes from a stranger."""
+
+    async def start(self) -> None:
+        """Makes ready what takes time."""
+        ...
+
+    async def decode(self, data: bytes, *, deadline: Deadline) -> Picture:
+        """Raises UnsupportedImage, CorruptImage, ImageTooLarge, DeadlineExceeded."""
+        ...
+
+    async def close(self) -> None:
+        """Ends processes and threads."""
+        ...
+
 
 class Engine(Protocol):
     """Finds the subject."""
+
+    async def start(self) -> None:
+        """Loads and warms; a model that fails is told by `status`. Raises ValueError: no such device."""
+        ...
+
+    async def close(self) -> None:
+        """Answers what was accepted, takes nothing new."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Pictures in the queue."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """`{"ready": bool, "models": {name: facts}}`, JSON throughout."""
+        ...
+
+    def models(self) -> list[dict[str, Any]]:
+        """What GET /v1/models says of each model: see api.routes.bodies.ModelInfo."""
+        ...
 
     async def matte(self, rgb: RGB, *, model: str, deadline: Deadline) -> Alpha:
         """The matte at the network's own resolution: (h, w) float32 in [0, 1], of the whole picture.

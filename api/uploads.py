@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -67,6 +67,16 @@ class _InMemory(MultiPartParser):
     def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], max_part_size: int) -> None:
         super().__init__(headers, stream, max_part_size=max_part_size)
         self._left = {"files": MAX_FILES, "fields": MAX_FIELDS}
+        self._complete = False
+
+    def on_end(self) -> None:
+        self._complete = True
+
+    async def parse(self) -> FormData:
+        form = await super().parse()
+        if not self._complete:  # otherwise the last part would silently be missing
+            raise MultiPartException("no closing boundary")
+        return form
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()

@@ -5,6 +5,7 @@ python deploy/demo.py [PHOTO] [--output DIR] [--keep]
 
 import argparse
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -53,7 +54,8 @@ def bundled_photo() -> tuple[str, bytes]:
     """A public-domain photograph that scikit-image carries, as the JPEG that a camera would give."""
     from skimage.data import astronaut
 
-    encoded, jpeg = cv2.imencode(".jpg", astronaut()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    rgb = astronaut()  # type: ignore[no-untyped-call]
+    encoded, jpeg = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not encoded:
         raise DemoFailed("the photo could not be written as JPEG")
     return "astronaut", jpeg.tobytes()
@@ -77,6 +79,7 @@ def service(data: Path) -> Iterator[str]:
             [command, "serve", "--port", str(port), "--data-dir", data / "store", "--anonymous"],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=os.environ | {"OBJECTCUT_DRAIN_DELAY": "0"},  # no load balancer has to notice its end
         )
     try:
         origin = f"http://127.0.0.1:{port}"

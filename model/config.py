@@ -9,6 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["EngineConfig"]
 
 
+def _usable_cores() -> int:
+    """Cores in this process's affinity mask, where the system has one."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class EngineConfig(BaseModel):
     """Which models run, where, and how much may wait for them."""
 
@@ -22,7 +29,7 @@ class EngineConfig(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
-        description="`auto` takes a GPU when there is one. Naming a device that is not there refuses to start.",
+        description="`auto` takes a GPU when there is one. A named device that is not there stops the start.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -30,7 +37,7 @@ class EngineConfig(BaseModel):
         "float32. Naming one that fails the self-test leaves the model unavailable.",
     )
     cores: int = Field(
-        default_factory=lambda: _usable_cores(),
+        default_factory=_usable_cores,
         ge=1,
         le=512,
         description="CPU cores for inference and resizing; on a CPU also the number of pictures inferred at "
@@ -51,10 +58,3 @@ class EngineConfig(BaseModel):
     drain_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a shutdown gives to accepted pictures."
     )
-
-
-def _usable_cores() -> int:
-    """Cores in this process's affinity mask, where the system has one."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -76,7 +76,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
         weights=Weights(file="lite.safetensors", source="Trained for this project.", shipped=True),
         licence="MIT",
         paper="After X. Qin et al., Boundary-Aware Segmentation Network, 2021, arXiv 2101.04704",
-        description="Small and quick: BASNet's predict-refine idea on a mobile encoder. Comes with the package.",
+        description="Small and quick: BASNet's predict-refine idea on a mobile encoder. Always there.",
     ),
     "basnet": ModelSpec(
         name="basnet",

@@ -24,7 +24,8 @@ def picture(side: int) -> NDArray[np.uint8]:
     light = 1 - 0.9 * np.hypot(x - 0.42, y - 0.42)
     ball = light[..., None] * np.array((250.0, 140.0, 40.0))
     inside = np.clip((0.28 - distance) * 100 + 0.5, 0, 1)[..., None]
-    return np.rint(ground + inside * (ball - ground)).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(ground + inside * (ball - ground)).astype(np.uint8)
+    return pixels
 
 
 def thumbnail(alpha: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,9 +11,8 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -132,8 +131,8 @@ def import_weights(file: Path, spec: ModelSpec, directory: Path) -> Path:
     Raises ModelUnavailable when it is not a checkpoint of this very network; `directory` is then as it was.
     """
     pin = store(spec, read_state(file), directory)
-    lock = _read_lock(directory) | {spec.name: {"sha256": pin.sha256, "size": pin.size}}
-    _write(directory / _LOCK, json.dumps(lock, indent=2, sort_keys=True).encode() + b"\n")
+    pins = {name: asdict(pin) for name, pin in (_read_lock(directory) | {spec.name: pin}).items()}
+    _write(directory / _LOCK, json.dumps(pins, indent=2, sort_keys=True).encode() + b"\n")
     return directory / spec.weights.file
 
 
@@ -152,8 +151,7 @@ def _find(spec: ModelSpec, directory: Path) -> Path:
 def _pin(spec: ModelSpec, directory: Path) -> Pin | None:
     if spec.weights.sha256 and spec.weights.size:
         return Pin(spec.weights.sha256, spec.weights.size)
-    entry = _read_lock(directory).get(spec.name)
-    return Pin(**entry) if entry else None
+    return _read_lock(directory).get(spec.name)
 
 
 def _verified(spec: ModelSpec, data: bytes, pin: Pin | None) -> str:
@@ -203,15 +201,14 @@ def _golden(path: Path) -> NDArray[np.float32] | None:
     return golden.astype(np.float32)
 
 
-def _read_lock(directory: Path) -> dict[str, dict[str, Any]]:
+def _read_lock(directory: Path) -> dict[str, Pin]:
     path = directory / _LOCK
     if not path.is_file():
         return {}
     try:
-        lock: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
-    except ValueError as exc:
-        raise ModelUnavailable(f"{_LOCK} is damaged: import the weights again") from exc
-    return lock
+        return {name: Pin(**entry) for name, entry in json.loads(path.read_bytes()).items()}
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise ModelUnavailable(f"{_LOCK} is damaged: delete it and import the weights again") from exc
 
 
 def _write(path: Path, data: bytes) -> None:

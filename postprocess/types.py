@@ -16,6 +16,9 @@ RGBA: TypeAlias = NDArray[np.uint8]
 """(H, W, 4) uint8, sRGB, straight (not premultiplied) alpha."""
 
 
+_EXTENSIONS = {"image/jpeg": "jpg", "application/zip": "zip"}
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A finished picture. width, height: px."""
@@ -24,3 +27,8 @@ class Encoded:
     media_type: str
     width: int
     height: int
+
+    @property
+    def extension(self) -> str:
+        """Of a file with this picture, without the dot."""
+        return _EXTENSIONS.get(self.media_type) or self.media_type.rpartition("/")[2]

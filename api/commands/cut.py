@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from api.commands.configuration import load_settings
 from api.commands.options import cutout_options, takes_cutout_options
 from api.commands.photos import STANDARD_STREAM, Folder, Photo, Refused, StandardOutput, find_photos
-from api.commands.terminal import progress, warn
+from api.commands.terminal import progress, told, warn
 from api.errors import ModelUnavailable, as_error
 from api.options import CutoutOptions
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from model.deadline import Deadline
     from postprocess.types import Encoded
 
+MOST_JOBS = 64
 PATIENCE = 600.0
 """Seconds that one photo may take; a person at the terminal has Ctrl-C."""
+
+DEFAULT_JOBS = min(os.cpu_count() or 1, MOST_JOBS)
 
 
 class Remover(Protocol):
@@ -52,7 +56,7 @@ def cut(
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders below folders too.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Photos worked on at once.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Photos worked on at once.")] = DEFAULT_JOBS,
     background_image: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to put behind the subject.")
     ] = None,
@@ -95,11 +99,23 @@ def cut_into(
     jobs: int,
     background_image: bytes | None = None,
 ) -> int:
-    """Cuts every photo with a pipeline of its own, with a progress bar; the number that failed."""
+    """Cuts every photo with a pipeline of its own and a progress bar; the number that failed.
+
+    Raises ModelUnavailable, before any photo is read.
+    """
     from api.app import open_pipeline
+    from api.engine import LocalEngine
+    from model.registry import REGISTRY
+
+    if options.model not in REGISTRY:
+        raise typer.BadParameter(f"no such model; there are {', '.join(REGISTRY)}", param_hint="--model")
+    settings = load_settings(engine={"models": (options.model,), "max_queue": MOST_JOBS})
+    engine = LocalEngine(settings.engine)
 
     async def run() -> int:
-        async with open_pipeline() as pipeline:
+        async with open_pipeline(settings, engine=engine) as pipeline:
+            if reason := engine.status()["models"][options.model].get("reason"):
+                raise ModelUnavailable(public=reason)
             with progress(len(photos), "cut") as advance:
 
                 def done(photo: Photo, error: str | None) -> None:
@@ -127,7 +143,7 @@ async def cut_photos(
     """Cuts every photo, `jobs` at a time; one photo's failure is never another's.
 
     done: called with each photo and, where it failed, the reason.
-    Returns the number of failures. Raises ModelUnavailable, which would fail every photo.
+    Returns the number of failures.
     """
     from api.pipeline import Job
     from model.deadline import Deadline
@@ -151,10 +167,7 @@ async def cut_photos(
             except Refused as exc:
                 error = str(exc)
             except Exception as exc:
-                problem = as_error(exc)
-                if isinstance(problem, ModelUnavailable):
-                    raise problem from exc
-                error = problem.public if str(problem) == problem.public else f"{problem.public} ({problem})"
+                error = told(as_error(exc))
             failures += error is not None
             done(photo, error)
 

@@ -1,7 +1,6 @@
 """objectcut evaluate: the field's measures of predictions in a folder, or of a model on photos."""
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.cut import cut_into
+from api.commands.cut import DEFAULT_JOBS, MOST_JOBS, cut_into
 from api.commands.photos import SUFFIXES, Folder, find_photos
 from api.commands.terminal import console, progress, warn
 from api.options import CutoutOptions
@@ -114,7 +113,7 @@ def read_gray(path: Path) -> "Gray":
 
 def _predict(images: Path, folder: Path, options: CutoutOptions, jobs: int | None) -> None:
     photos = find_photos([images], recursive=False)
-    if failed := cut_into(Folder(folder, photos), photos, options, jobs=jobs or os.cpu_count() or 1):
+    if failed := cut_into(Folder(folder, photos), photos, options, jobs=min(jobs or DEFAULT_JOBS, MOST_JOBS)):
         warn(f"{failed} of {len(photos)} photos could not be predicted")
         raise typer.Exit(1)
 

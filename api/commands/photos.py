@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from postprocess.types import Encoded
+if TYPE_CHECKING:
+    from postprocess.types import Encoded
 
 __all__ = ["STANDARD_STREAM", "Folder", "Photo", "Refused", "StandardOutput", "find_photos"]
 
@@ -15,6 +17,14 @@ SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff")
 )
 """What is taken for a photo in a folder; a file that is named itself is always tried."""
+
+_SUFFIX_OF = {
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/jpeg": ".jpg",
+    "image/avif": ".avif",
+    "application/zip": ".zip",
+}
 
 
 class Refused(Exception):
@@ -75,9 +85,9 @@ class Folder:
         if (owner := self._owners[photo.result]) is not photo:
             raise Refused(f"its result would overwrite that of {owner.path}")
 
-    def write(self, photo: Photo, encoded: Encoded) -> None:
+    def write(self, photo: Photo, encoded: "Encoded") -> None:
         """Whole or not at all. Raises Refused."""
-        target = self._folder / photo.result.with_name(f"{photo.result.name}.{encoded.extension}")
+        target = self._folder / photo.result.with_name(photo.result.name + _SUFFIX_OF[encoded.media_type])
         if target.resolve() in self._inputs:
             raise Refused(f"its result would overwrite the photo {target}")
         try:
@@ -98,7 +108,7 @@ class StandardOutput:
     def check(self, _photo: Photo) -> None:
         """Nothing is in its way."""
 
-    def write(self, _photo: Photo, encoded: Encoded) -> None:
+    def write(self, _photo: Photo, encoded: "Encoded") -> None:
         """The bytes as they are."""
         sys.stdout.buffer.write(encoded.body)
         sys.stdout.buffer.flush()

@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["console", "progress", "warn"]
+from api.errors import ObjectCutError
+
+__all__ = ["console", "progress", "told", "warn"]
 
 console = Console(stderr=True, highlight=False)
 
@@ -15,6 +17,11 @@ console = Console(stderr=True, highlight=False)
 def warn(message: str) -> None:
     """One line of bad news."""
     console.print(f"[red]{escape(message)}", soft_wrap=True)
+
+
+def told(error: ObjectCutError) -> str:
+    """What an error says to the machine's owner: its text for clients, and the logs' where it has one."""
+    return error.public if str(error) == error.public else f"{error.public} ({error})"
 
 
 @contextmanager

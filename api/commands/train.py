@@ -26,14 +26,15 @@ def train(
     except ModuleNotFoundError as exc:
         warn(f"{exc}: pip install 'objectcut[train]'")
         raise typer.Exit(2) from None
+    from model.engine import choose_device
     from model.training.packs import PackError
     from model.training.recipe import RECIPES
 
     recipe = RECIPES[network]
     recipe = replace(recipe, seed=recipe.seed if seed is None else seed, batch=batch or recipe.batch)
     try:
-        weights = run(recipe, data, out, device=device, checkpoint_every=checkpoint_every)
-    except PackError as exc:
+        weights = run(recipe, data, out, device=choose_device(device).type, checkpoint_every=checkpoint_every)
+    except (PackError, OSError, ValueError) as exc:
         warn(str(exc))
         raise typer.Exit(1) from None
     typer.echo(weights)

@@ -92,6 +92,23 @@ class Cutout(BaseModel):
         )
 
 
+class ModelInfo(BaseModel):
+    """A network."""
+
+    name: str = Field(description="A value of `model`.")
+    available: bool = Field(description="Whether a request may name it now.")
+    description: str
+    input_side: int = Field(description="px")
+    licence: str
+    paper: str
+
+
+class Models(BaseModel):
+    """Every network that this version knows."""
+
+    models: list[ModelInfo]
+
+
 def fact_headers(facts: Mapping[str, str], timings: Mapping[str, float]) -> dict[str, str]:
     """The same facts beside bytes: `X-Cutout-Width`, …, and the timings as `Server-Timing` (ms)."""
     headers = {f"X-Cutout-{name.replace('_', '-').title()}": text for name, text in facts.items() if text}
@@ -104,7 +121,8 @@ def wanted_bytes(accept: str) -> tuple[bool, Format | None]:
 
     The entry of the highest quality that is one of ours decides, the first of equals; by default JSON.
     """
-    best, answer = 0.0, (False, None)
+    best = 0.0
+    answer: tuple[bool, Format | None] = (False, None)
     for entry in accept.split(","):
         kind, *parameters = (part.strip().lower() for part in entry.split(";"))
         quality = _quality(parameters)

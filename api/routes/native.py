@@ -3,10 +3,9 @@
 import base64
 import binascii
 import time
-from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from api import problems
@@ -14,11 +13,11 @@ from api.errors import InvalidOptions, NotFound
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
-from api.options import CutoutOptions
+from api.openapi import BYTES, MAKE_CUTOUT, SERVED
 from api.pipeline import Job, Outcome, Pipeline
-from api.routes.bodies import FORMATS, Cutout, CutoutRequest, fact_headers, wanted_bytes
+from api.routes.bodies import Cutout, CutoutRequest, Models, fact_headers, wanted_bytes
 from api.storage.served import ServedStore, path_of
-from api.types import Engine, ModelInfo, Store
+from api.types import Engine, Link, Store
 from api.uploads import Upload, read_upload
 
 REPEATABLE = frozenset({"morphology"})
@@ -27,17 +26,14 @@ SANDBOX = "default-src 'none'; sandbox"
 """Content-Security-Policy of stored bytes: whatever they are, they run nothing and load nothing."""
 
 
-class Models(BaseModel):
-    """The networks that this server offers."""
-
-    models: list[ModelInfo]
-
-
 def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIRouter:
     """The router of /v1."""
     router = APIRouter(prefix="/v1", tags=["cutouts"])
+    names = [model["name"] for model in engine.models()]
 
-    @router.post("/cutouts", status_code=201, response_model=Cutout, openapi_extra=_POST, responses=_BYTES)
+    @router.post(
+        "/cutouts", status_code=201, response_model=Cutout, responses=BYTES, openapi_extra=MAKE_CUTOUT
+    )
     async def make_cutout(request: Request) -> Response:
         """Cuts the subject out of a picture.
 
@@ -50,14 +46,18 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         if named:
             upload.fields.setdefault("format", named)
         job = _job(upload, store=not as_bytes)
+        if job.options.model not in names:
+            raise InvalidOptions(public=f"model: must be one of {', '.join(names)}")
         if isinstance(job.source, str):
             exchange_of(request).fields["source"] = without_secrets(job.source)
         del upload
         outcome = await while_connected(request, pipeline.remove_background(job, deadline))
         _log(request, outcome)
-        return _as_bytes(outcome) if as_bytes else _as_link(outcome)
+        if outcome.id and outcome.link:
+            return _as_link(outcome, outcome.id, outcome.link)
+        return _as_bytes(outcome)
 
-    @router.get("/cutouts/{id}", response_model=Cutout, responses=_BYTES)
+    @router.get("/cutouts/{id}", response_model=Cutout, responses=SERVED)
     async def get_cutout(id: str, request: Request) -> Response:
         """The facts of a stored cutout with a fresh link; with the link's own query, the bytes."""
         if "signature" in request.query_params:
@@ -76,7 +76,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
     async def list_models(request: Request) -> Response:
         """The values that `model` may have."""
         gate.admit(request)
-        return _json(Models(models=list(engine.models())))
+        return _json(Models.model_validate({"models": engine.models()}))
 
     async def _serve(request: Request, key: str) -> Response:
         deadline = gate.admit_anyone(request)
@@ -138,13 +138,10 @@ def _log(request: Request, outcome: Outcome) -> None:
     )
 
 
-def _as_link(outcome: Outcome) -> Response:
-    assert outcome.id is not None and outcome.link is not None  # noqa: S101 (the job asked for storage)
+def _as_link(outcome: Outcome, key: str, link: Link) -> Response:
     encoded = outcome.encoded
-    cutout = Cutout.of(
-        outcome.id, outcome.link, encoded.media_type, len(encoded.body), outcome.facts, outcome.timings
-    )
-    return _json(cutout, status=201, Location=path_of(outcome.id))
+    cutout = Cutout.of(key, link, encoded.media_type, len(encoded.body), outcome.facts, outcome.timings)
+    return _json(cutout, status=201, Location=path_of(key))
 
 
 def _as_bytes(outcome: Outcome) -> Response:

@@ -5,6 +5,8 @@ bucket's lifecycle rule (`ensure_lifecycle`), which is what removes it in the en
 module imports Google's libraries; open_store does so only for `kind=gcs`.
 """
 
+import json
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -46,11 +48,19 @@ class GcsStore:
     """
 
     def __init__(
-        self, config: GcsConfig, *, ttl_seconds: float = 3 * 86_400, clock: Callable[[], float] = time.time
+        self,
+        config: GcsConfig,
+        *,
+        ttl_seconds: float = 3 * 86_400,
+        clock: Callable[[], float] = time.time,
+        breaker: Breaker | None = None,
     ) -> None:
         self._config = config
         self._ttl = timedelta(seconds=ttl_seconds)
         self._clock = clock
+        # Else the client asks for the bucket's metadata in a thread of its own, at each first upload and
+        # for up to two minutes, so as to name the bucket in traces that nobody has asked for.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._credentials, project = _credentials(config)
         options = {"api_endpoint": config.endpoint} if config.endpoint else None
         self._client = storage.Client(
@@ -58,7 +68,7 @@ class GcsStore:
         )
         self._bucket = self._client.bucket(config.bucket)
         self._threads = BoundedThreads(config.workers, "gcs-store")
-        self._breaker = Breaker()
+        self._breaker = breaker or Breaker()
 
     async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
         return await self._run(partial(self._put, checked(key), item, dict(facts)), deadline, "storing")
@@ -120,7 +130,8 @@ class GcsStore:
 
     def _put(self, key: str, item: Encoded, facts: dict[str, str], timeout: float) -> Link:
         blob, now = self._blob(key), self._now()
-        blob.metadata, blob.custom_time = facts, now
+        # As one value in ASCII: metadata comes back in headers, which do not carry every text.
+        blob.metadata, blob.custom_time = {"facts": json.dumps(facts)}, now
         # Caches, Google's and others', may not outlive a delete by more than this.
         blob.cache_control = "private, max-age=300"
         upload = partial(
@@ -152,9 +163,8 @@ class GcsStore:
         blob = self._bucket.get_blob(self._blob(key).name, timeout=timeout, retry=None)
         if blob is None or self._ended(blob):
             raise NotFound("no such object in the bucket")
-        return StoredObject(
-            self._link(blob, _put_at(blob)), blob.content_type, blob.size, blob.metadata or {}
-        )
+        facts = json.loads((blob.metadata or {}).get("facts", "{}"))
+        return StoredObject(self._link(blob, _put_at(blob)), blob.content_type, blob.size, facts)
 
     def _delete(self, key: str, timeout: float) -> None:
         try:

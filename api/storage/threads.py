@@ -51,10 +51,10 @@ class BoundedThreads:
         return future.result()
 
     async def close(self) -> None:
-        """Waits for the calls under way, but not for one that hangs, and ends the idle threads."""
+        """Waits for the calls under way, though not for one that hangs, and ends the threads."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=_CLOSE_SECONDS)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=not self._running, cancel_futures=True)  # idle threads end at once
 
     async def _take_place(self, deadline: Deadline, stage: str) -> None:
         require_time(deadline, stage)

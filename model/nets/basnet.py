@@ -57,7 +57,7 @@ class BASNet(nn.Module):
         if self.training:
             return self.maps(x)
         finest = self._features(x)[-1]
-        refined: Tensor = self.refunet(self.outconv1(finest))
+        refined: Tensor = self.refunet(self.get_submodule("outconv1")(finest))
         return refined
 
     def maps(self, x: Tensor) -> list[Tensor]:

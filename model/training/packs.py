@@ -66,6 +66,12 @@ class Archive:
             if PurePosixPath(f).parent.as_posix() == folder and PurePosixPath(f).suffix in PICTURES
         }
 
+    def pictures_of(self) -> str:
+        """The pack that holds the pictures: this one, or the first that a mask pack has a folder for."""
+        if not self.name.startswith("masks-"):
+            return self.name
+        return min(PurePosixPath(f).parts[0] for f in self.files if len(PurePosixPath(f).parts) > 1)
+
     def index(self) -> Iterator[dict[str, str]]:
         """The rows of index.csv; none when there is none."""
         if "index.csv" in self.files:
@@ -102,44 +108,57 @@ def _stack(pictures: list[np.ndarray]) -> Tensor:
 
 def validation_names(data: Path, recipe: Recipe) -> set[tuple[str, str]]:
     """(picture pack, stem) of every picture that some index calls `val`: none of them is ever trained on."""
-    held_out = set()
-    for name in recipe.pairs:
-        archive = Archive(data, name.split("/")[0])
-        default = name.replace("masks-grabcut-", "unlabelled-") if name.startswith("masks-") else name
-        for row in archive.index():
-            if row["split"] == "val":
-                held_out.add((row.get("pack") or default, row["name"]))
-    return held_out
+    return {named for name in (*recipe.pairs, *recipe.validation) for named in _validation_names(data, name)}
 
 
-def read_pairs(data: Path, name: str, recipe: Recipe, keep: Callable[[str, str], bool]) -> Pack:
-    """Pictures with their mattes as (N, 4, S, S) uint8.
+def _validation_names(data: Path, name: str) -> set[tuple[str, str]]:
+    archive = Archive(data, name.split("/")[0])
+    pack = archive.pictures_of()
+    return {(row.get("pack") or pack, row["name"]) for row in archive.index() if row["split"] == "val"}
+
+
+def pairs(
+    data: Path, name: str, keep: Callable[[str, str], bool]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(stem, picture (H, W, 3) uint8 RGB, matte uint8) of every chosen picture, by stem.
 
     name: a pack, or PACK/FOLDER for one folder of a mask pack. keep(picture pack, stem) chooses.
     Raises PackError.
     """
     archive = Archive(data, name.split("/")[0])
     if archive.name.startswith("masks-"):
-        folders = {PurePosixPath(f).parent.as_posix() for f in archive.files} - {"."}
-        pack = name.split("/")[1] if "/" in name else sorted(folders)[0]
+        pack = name.split("/")[1] if "/" in name else archive.pictures_of()
         masks, source = archive.by_stem(pack), Archive(data, pack)
     else:
         pack, source, masks = archive.name, archive, archive.by_stem("masks")
     images = source.by_stem("images")
-    names, pictures = [], []
     for stem in track(sorted(masks), name, transient=True):
-        if stem.startswith(recipe.excluded) or not keep(pack, stem):
+        if not keep(pack, stem):
             continue
         if stem not in images:
             raise PackError(f"{archive.name}: {masks[stem]} has no picture images/{stem}.* in {pack}")
         picture = cv2.cvtColor(source.decode(images[stem], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        matte = _matte(archive, masks[stem], (picture.shape[1], picture.shape[0]))
+        yield stem, picture, _matte(archive, masks[stem], (picture.shape[1], picture.shape[0]))
+
+
+def read_pairs(data: Path, name: str, recipe: Recipe, keep: Callable[[str, str], bool]) -> Pack:
+    """The same as one tensor, (N, 4, S, S) uint8. Raises PackError."""
+    side = recipe.store_side
+    names, pictures = [], []
+    for stem, picture, matte in pairs(data, name, keep):
+        if stem.startswith(recipe.excluded):
+            continue
         names.append(stem)
-        side = recipe.store_side
         pictures.append(np.dstack([_square(picture, side), _square(matte, side)]))
     if not names:
         raise PackError(f"{name}: no picture of it is to be used")
     return Pack(name, tuple(names), _stack(pictures))
+
+
+def validation_pairs(data: Path, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(stem, picture, matte) of the pictures that this pack's own index calls `val`. Raises PackError."""
+    chosen = _validation_names(data, name)
+    return pairs(data, name, lambda pack, stem: (pack, stem) in chosen)
 
 
 def read_pictures(data: Path, name: str, recipe: Recipe, *, alpha: bool) -> Pack:

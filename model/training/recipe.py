@@ -25,6 +25,8 @@ class Recipe:
     pairs: dict[str, float]
     foregrounds: dict[str, float]
     backgrounds: dict[str, float]
+    validation: tuple[str, ...]
+    """Packs whose `val` pictures judge the network: those whose mattes no network proposed."""
     composites: float = 0.4
     """Share of composited pictures in a batch."""
     pair_cutouts: float = 0.5
@@ -56,6 +58,16 @@ LITE = Recipe(
         "pairs-pedestrians": 0.5,
         "pairs-leaves": 0.2,
     },
+    validation=(
+        "pairs-clothing",
+        "pairs-cats",
+        "pairs-people",
+        "pairs-pedestrians",
+        "pairs-cars",
+        "pairs-leaves",
+        "masks-grabcut-caltech101",
+        "masks-grabcut-imagenet",
+    ),
     foregrounds={"foregrounds-emoji3d": 0.6, "foregrounds-people": 0.8, "foregrounds-grocery": 0.3},
     backgrounds={
         "backgrounds-places": 1.0,

@@ -86,6 +86,7 @@ def recipe() -> Recipe:
     return Recipe(
         phases=(Phase(side=32, steps=3), Phase(side=64, steps=2, decay=True)),
         pairs={"pairs-discs": 1.0, "masks-discs/unlabelled-discs": 1.0},
+        validation=("pairs-discs",),
         foregrounds={"foregrounds-discs": 1.0},
         backgrounds={"backgrounds-plain": 1.0},
         batch=4,

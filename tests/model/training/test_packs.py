@@ -1,9 +1,10 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
-from model.training.packs import PackError, read_pairs, read_pictures, validation_names
+from model.training.packs import PackError, read_pairs, read_pictures, validation_names, validation_pairs
 from model.training.recipe import Recipe
 from tests.model.training.conftest import pair_files, write_pack
 
@@ -28,6 +29,18 @@ def test_masks_of_another_pack_find_their_pictures(data: Path, recipe: Recipe) -
 
 def test_validation_pictures_are_named_by_their_picture_pack(data: Path, recipe: Recipe) -> None:
     assert validation_names(data, recipe) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
+
+
+def test_validation_pairs_are_whole_pictures(data: Path) -> None:
+    ((stem, picture, matte),) = validation_pairs(data, "pairs-discs")
+    assert stem == "p5"
+    assert picture.shape == (48, 48, 3)
+    assert matte.shape == (48, 48)
+
+
+def test_classes_can_be_excluded(data: Path, recipe: Recipe) -> None:
+    without = dataclasses.replace(recipe, excluded=("p1", "p2"))
+    assert read_pairs(data, "pairs-discs", without, everything).names == ("p0", "p3", "p4", "p5")
 
 
 def test_cutouts_and_scenes(data: Path, recipe: Recipe) -> None:

@@ -1,0 +1,191 @@
+"""The composition root: settings in, a running service out. The only place that knows every part."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import openapi
+from api import settings as configuration
+from api.engine import LocalEngine
+from api.limits import Gate, InFlight
+from api.logs import SERVICE
+from api.metrics import Metrics
+from api.middleware import Exchanges
+from api.pipeline import Pipeline
+from api.routes import native, objectcut, ops
+from api.settings import Settings, SettingsError
+from api.source.fetch import HttpFetcher
+from api.source.isolation import DecodePool
+from api.storage import ServedStore, StoreConfig, open_store
+from api.types import Decoder, Engine, Fetcher, Store
+
+
+@dataclass(slots=True)
+class Service:
+    """Every part of one running service.
+
+    draining: set when the process has been asked to stop; until it does, it serves but is not ready.
+    lost: why the device is gone for good, once it is: the process should be replaced.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    fetcher: Fetcher
+    decoder: Decoder
+    engine: Engine
+    store: Store
+    executor: Executor
+    pipeline: Pipeline
+    started: bool = False
+    draining: bool = False
+    lost: str | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Starts the parts, and ends them in the opposite order: what work needs outlives the work."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self.executor.shutdown, wait=False, cancel_futures=True)
+            stack.push_async_callback(self.fetcher.close)
+            stack.push_async_callback(self.store.close)
+            if isinstance(self.store, ServedStore):
+                await self.store.start()
+            # Its processes are made before the engine's threads, which a fork would lose.
+            stack.push_async_callback(self.decoder.close)
+            await self.decoder.start()
+            stack.push_async_callback(self.engine.close)
+            await self.engine.start()
+            self.started = True
+            yield
+            self.draining = True
+
+    def readiness(self) -> dict[str, Any]:
+        """For /readyz."""
+        state = self.engine.status()
+        ready = self.started and not self.draining and not self.lost and state["ready"]
+        return state | {"ready": bool(ready), "draining": self.draining}
+
+
+def assemble(
+    settings: Settings,
+    *,
+    fetcher: Fetcher | None = None,
+    decoder: Decoder | None = None,
+    engine: Engine | None = None,
+    store: Store | None = None,
+) -> Service:
+    """Builds the parts that are not given. Raises SettingsError; OSError, ValueError (the store's place)."""
+    metrics = Metrics()
+
+    def lose(reason: str) -> None:
+        service.lost = reason
+
+    try:
+        engine = engine or LocalEngine(settings.engine, on_batch=metrics.batch, on_lost=lose)
+    except ValueError as exc:
+        raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
+    fetcher = fetcher or HttpFetcher(settings.fetch, on_refusal=metrics.refused)
+    decoder = decoder or DecodePool(settings.decode, settings.isolation)
+    store = store or open_store(settings.store)
+    executor = ThreadPoolExecutor(settings.cpu_jobs, thread_name_prefix="picture")
+    pipeline = Pipeline(
+        fetcher=fetcher,
+        decoder=decoder,
+        engine=engine,
+        store=store,
+        executor=executor,
+        pictures=settings.pictures_at_once(),
+        naming_key=settings.naming_key(),
+        observe=metrics.stage,
+    )
+    service = Service(settings, metrics, fetcher, decoder, engine, store, executor, pipeline)
+    return service
+
+
+@asynccontextmanager
+async def open_pipeline(
+    settings: Settings | None = None,
+    *,
+    fetcher: Fetcher | None = None,
+    decoder: Decoder | None = None,
+    engine: Engine | None = None,
+    store: Store | None = None,
+) -> AsyncIterator[Pipeline]:
+    """A pipeline that runs without HTTP; what it stores, if it is asked to, lives as long as it does."""
+    service = assemble(
+        settings or configuration.load(),
+        fetcher=fetcher,
+        decoder=decoder,
+        engine=engine,
+        store=store or open_store(StoreConfig(kind="memory")),
+    )
+    async with service.running():
+        yield service.pipeline
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    fetcher: Fetcher | None = None,
+    decoder: Decoder | None = None,
+    engine: Engine | None = None,
+    store: Store | None = None,
+) -> FastAPI:
+    """The HTTP service. Its Service is `app.state.service`.
+
+    Raises SettingsError, also when there is neither a secret nor leave to serve everybody.
+    """
+    settings = settings or configuration.load()
+    secret = settings.access()
+    service = assemble(settings, fetcher=fetcher, decoder=decoder, engine=engine, store=store)
+    in_flight = InFlight(settings.limits.in_flight)
+    gate = Gate(settings.limits, in_flight, secret)
+    service.metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
+    service.metrics.gauge("queue_depth", "Pictures waiting for a device.", lambda: service.engine.waiting)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        SERVICE.info("starting", extra={"fields": {"settings": settings.model_dump(mode="json")}})
+        async with service.running():
+            SERVICE.info("started", extra={"fields": service.readiness()})
+            yield
+            SERVICE.info("stopping")
+
+    app = FastAPI(
+        title="OBJECT CUT",
+        description="Finds the subject of a photo and cuts it out.",
+        version=version("objectcut"),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        exception_handlers={HTTPException: _leave, RequestValidationError: _leave},
+    )
+    app.state.service = service
+    app.include_router(native.routes(service.pipeline, service.engine, service.store, gate))
+    app.include_router(objectcut.routes(service.pipeline, gate))
+    app.include_router(ops.routes(service.metrics, service.readiness))
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Api-Key", "X-Timeout"],
+            expose_headers=["*"],
+        )
+    app.add_middleware(Exchanges, metrics=service.metrics, send_timeout=settings.limits.send_timeout)
+    openapi.describe(app, keys=secret is not None)
+    return app
+
+
+async def _leave(_: Request, exc: Exception) -> Response:
+    """Hands a framework's exception on to the outermost layer, where all failures get their body."""
+    raise exc

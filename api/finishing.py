@@ -1,0 +1,94 @@
+"""From a network's matte to a file, as the options ask: postprocess' functions in their order.
+
+The matte is scaled, never the picture. Everything here is work on whole pictures, for a thread of its own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.errors import InvalidOptions, NoSubject
+from api.options import CutoutOptions, Format
+from api.types import Encoded, Picture
+from postprocess import compose as composing
+from postprocess import encode as encoding
+from postprocess.alpha import clean, enlarge, quantise, sharpen, with_source
+from postprocess.colour import Colour, parse_colour
+from postprocess.crop import Box, bounding_box, crop, with_margin
+from postprocess.edges import refine as refine_along_edges
+from postprocess.foreground import decontaminate, extend
+from postprocess.objectcut import objectcut
+from postprocess.types import RGB, Alpha
+
+WHITE = Colour(255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """Finished pixels: (h, w), (h, w, 3) or (h, w, 4) uint8. box: the subject's, px of the original."""
+
+    pixels: NDArray[np.uint8]
+    box: Box | None
+    format: Format
+
+
+def refine(picture: Picture, coarse: Alpha, wish: CutoutOptions) -> Alpha:
+    """The subject's matte, (H, W), from the network's, (h, w); of a transparent source only what shows."""
+    size = (picture.rgb.shape[1], picture.rgb.shape[0])
+    matte = clean(coarse, wish.morphology, wish.radius)
+    if wish.edges == "sharp":
+        matte = sharpen(matte, wish.sharp_sigma, wish.sharp_amount)
+    if wish.edges == "objectcut":
+        return objectcut(matte, size)
+    return refine_along_edges(matte, picture.rgb) if wish.refine else enlarge(matte, size)
+
+
+def compose(picture: Picture, subject: Alpha, behind: Picture | None, wish: CutoutOptions) -> Canvas:
+    """What is to be seen, cropped. behind: a picture for the background. Raises NoSubject."""
+    source = picture.alpha if wish.source_alpha == "multiply" else None
+    box = bounding_box(with_source(subject, source))
+    alpha = with_source(composing.invert(subject) if wish.to_remove == "foreground" else subject, source)
+    grey = wish.output in ("alpha", "mask")
+    rgb = decontaminate(picture.rgb, alpha) if wish.decontaminate and not grey else picture.rgb
+    original = picture.rgb
+    if wish.crop:
+        if box is None:
+            raise NoSubject("nothing to crop to")
+        window = with_margin(box, wish.crop_margin, (rgb.shape[1], rgb.shape[0]))
+        rgb, alpha, original = crop(rgb, window), crop(alpha, window), crop(original, window)
+    if grey:
+        pixels = quantise(alpha) if wish.output == "alpha" else composing.mask(alpha)
+    elif wish.output == "foreground":
+        pixels = extend(rgb, alpha)
+    else:
+        pixels = _cutout(rgb, alpha, original, behind, wish)
+    opaque_cutout = wish.output == "cutout" and pixels.shape[2] == 3
+    return Canvas(pixels, box, wish.format or ("jpeg" if opaque_cutout else "png"))
+
+
+def encode(canvas: Canvas, wish: CutoutOptions) -> Encoded:
+    """The file. Raises InvalidOptions: a format that cannot hold this picture."""
+    try:
+        return encoding.encode(canvas.pixels, canvas.format, wish.quality)
+    except ValueError as exc:
+        raise InvalidOptions(public=f"format: {exc}") from exc
+
+
+def _cutout(
+    rgb: RGB, alpha: Alpha, original: RGB, behind: Picture | None, wish: CutoutOptions
+) -> NDArray[np.uint8]:
+    """(h, w, 4) without a background, or with one that is not opaque itself; else (h, w, 3)."""
+    if behind is not None:
+        colours = behind.rgb
+        if behind.alpha is not None:
+            colours = composing.over_colour(colours, behind.alpha, WHITE)
+        return composing.over(rgb, alpha, composing.cover(colours, (rgb.shape[1], rgb.shape[0])))
+    if wish.background == "blur":
+        return composing.over(rgb, alpha, composing.blurred(original, alpha, wish.blur))
+    if wish.background is not None:
+        return composing.over_colour(rgb, alpha, parse_colour(wish.background))
+    if wish.format in ("avif", "zip") or (wish.format == "webp" and wish.quality < 100):
+        # What is lossy mixes neighbours: hidden ones must have the subject's colours, or its edge changes.
+        return composing.with_alpha(extend(rgb, alpha), alpha)
+    return composing.cutout(rgb, alpha)

@@ -1,0 +1,108 @@
+"""THE page: what happens to a photo, one line a stage."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import blake2b
+
+from api import finishing
+from api.options import CutoutOptions
+from api.stopwatch import Stopwatch
+from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One photo and what to do with it. source, background_image: a URL, or an image file's bytes."""
+
+    source: str | bytes
+    options: CutoutOptions = field(default_factory=CutoutOptions)
+    background_image: str | bytes | None = None
+    store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """bounding_box: left, top, width, height of the subject, px of the original; None without a subject.
+
+    timings: ms per stage, waiting included. id, link: of the stored object, if it was to be stored.
+    """
+
+    encoded: Encoded
+    model: str
+    bounding_box: tuple[int, int, int, int] | None
+    timings: Mapping[str, float]
+    id: str | None = None
+    link: Link | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known of the picture: beside it in the store, and in the headers of an answer in bytes."""
+        return {
+            "width": str(self.encoded.width),
+            "height": str(self.encoded.height),
+            "model": self.model,
+            "bounding_box": ",".join(map(str, self.bounding_box or ())),
+        }
+
+
+class Pipeline:
+    """Fetch, decode, matte, refine, compose, encode, store. Everything that it needs is handed to it.
+
+    executor: threads for the work on whole pictures; their number bounds how many are worked on at once.
+    pictures: how many jobs may have decoded pictures in memory at once.
+    naming_key: without it nobody can tell the names of stored objects. At most 64 bytes.
+    observe: is told each stage's name and seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        decoder: Decoder,
+        engine: Engine,
+        store: Store,
+        executor: Executor,
+        pictures: int = 8,
+        naming_key: bytes = b"",
+        observe: Callable[[str, float], None] | None = None,
+    ) -> None:
+        self._fetcher, self._decoder, self._engine, self._store = fetcher, decoder, engine, store
+        self._executor, self._naming_key, self._observe = executor, naming_key, observe
+        self._pictures = asyncio.Semaphore(pictures)
+
+    async def remove_background(self, job: Job, deadline: Deadline) -> Outcome:
+        """The cutout of one photo. Raises ObjectCutError, ModelError."""
+        stage, wish = Stopwatch(self._observe), job.options
+        decode, matte = (
+            partial(self._decoder.decode, deadline=deadline),
+            partial(self._engine.matte, deadline=deadline),
+        )
+        on_cpu = partial(asyncio.get_running_loop().run_in_executor, self._executor)
+        async with stage.within(deadline):
+            data = await stage("fetch", self._bytes_of(job.source, deadline))
+            backdrop = await stage("fetch", self._bytes_of(job.background_image or b"", deadline))
+            async with self._pictures:
+                picture = await stage("decode", decode(data))
+                behind = await stage("decode", decode(backdrop)) if backdrop else None
+                coarse = await stage("matte", matte(picture.rgb, model=wish.model))
+                alpha = await stage("refine", on_cpu(finishing.refine, picture, coarse, wish))
+                canvas = await stage("compose", on_cpu(finishing.compose, picture, alpha, behind, wish))
+                encoded = await stage("encode", on_cpu(finishing.encode, canvas, wish))
+            outcome = Outcome(encoded, wish.model, canvas.box, stage.timings)
+            if not job.store:
+                return outcome
+            key = await on_cpu(self._name, outcome)
+            link = await stage("store", self._store.put(key, encoded, facts=outcome.facts, deadline=deadline))
+            return replace(outcome, id=key, link=link)
+
+    async def _bytes_of(self, source: str | bytes, deadline: Deadline) -> bytes:
+        return await self._fetcher.fetch(source, deadline=deadline) if isinstance(source, str) else source
+
+    def _name(self, outcome: Outcome) -> str:
+        """The same for the same bytes with the same facts: storing them twice stores them once."""
+        name = blake2b(repr(sorted(outcome.facts.items())).encode(), digest_size=16, key=self._naming_key)
+        name.update(outcome.encoded.body)
+        return f"{name.hexdigest()}.{outcome.encoded.extension}"

@@ -1,0 +1,77 @@
+"""What operators and orchestrators ask, and the page for people."""
+
+import html
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from api import problems
+from api.metrics import Metrics
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_FILES = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
+
+
+def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRouter:
+    """readiness: `{"ready": bool, …}`, JSON throughout."""
+    router = APIRouter(tags=["service"])
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        """Whether the process answers at all."""
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/readyz", responses={503: {"description": "Not ready, or shutting down; the same members."}})
+    async def readyz() -> Response:
+        """Whether it should be sent work: device, precision, weights and warmth of each model."""
+        state = readiness()
+        return JSONResponse(state, 200 if state["ready"] else 503, {"Cache-Control": "no-store"})
+
+    @router.get("/metrics", response_class=Response)
+    async def read_metrics() -> Response:
+        """For Prometheus."""
+        return Response(metrics.text(), media_type=metrics.media_type)
+
+    @router.get("/errors", response_class=HTMLResponse)
+    async def error_list() -> Response:
+        """Every `code` that a failure may have: where `type` leads to."""
+        return HTMLResponse(_error_page(), headers={"Content-Security-Policy": "default-src 'none'"})
+
+    for name, media_type in PAGE_FILES.items():
+        _serve_page_file(router, name, media_type)
+    return router
+
+
+def _serve_page_file(router: APIRouter, name: str, media_type: str) -> None:
+    """Read once, so that no request ever names a file."""
+    body = (resources.files("api") / "web" / name).read_bytes()
+    headers = {
+        "Content-Security-Policy": PAGE_POLICY,
+        "Cache-Control": "no-cache",
+        "Referrer-Policy": "no-referrer",
+    }
+
+    async def page_file() -> Response:
+        return Response(body, headers=headers, media_type=media_type)
+
+    path = "/" if name == "index.html" else f"/{name}"
+    router.add_api_route(path, page_file, include_in_schema=False)
+
+
+def _error_page() -> str:
+    rows = ["<tr><th>Status<th>Code<th>Title<th>When"]
+    for kind in sorted(problems.kinds(), key=lambda kind: (kind.status, kind.code)):
+        when = html.escape(" ".join((kind.__doc__ or "").split()))
+        title = html.escape(kind.title)
+        rows.append(
+            f'<tr id="{kind.code}"><td>{kind.status}<td><code>{kind.code}</code><td>{title}<td>{when}'
+        )
+    table = "\n".join(rows)
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Errors</title>'
+    return f"{head}\n<table>\n{table}\n</table>\n"

@@ -1,0 +1,179 @@
+"""Every setting of the service, from OBJECTCUT_… variables and /run/secrets.
+
+docs/configuration.py makes docs/CONFIGURATION.md from the models below.
+"""
+
+import difflib
+import hmac
+import ipaddress
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.limits import RequestLimits
+from api.logs import LogConfig
+from api.source.decode import DecodeLimits
+from api.source.fetch import FetchConfig
+from api.source.isolation import IsolationConfig
+from api.storage import StoreConfig
+from model.config import EngineConfig
+
+PREFIX = "OBJECTCUT_"
+SECRETS = Path("/run/secrets")
+
+DERIVED = {
+    f"{PREFIX}STORE__DIRECTORY": f"`cutouts` in {PREFIX}DATA_DIR",
+    f"{PREFIX}STORE__BASE_URL": f"`http://`{PREFIX}HOST`:`{PREFIX}PORT",
+    f"{PREFIX}ENGINE__MODEL_DIR": f"`models` in {PREFIX}DATA_DIR",
+    f"{PREFIX}FETCH__DENY_HOSTS": f"the host name in {PREFIX}STORE__BASE_URL",
+}
+"""Defaults of the groups that the service fills in: see `_fill_groups`."""
+
+
+class SettingsError(Exception):
+    """The configuration is not usable; the text names each variable and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """The whole configuration; each group belongs to the part that it configures."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    secret_access: SecretStr | None = Field(
+        None,
+        description="The key that clients show in X-Api-Key, Authorization: Bearer or X-Secret-Access. "
+        "Required unless `anonymous`.",
+    )
+    anonymous: bool = Field(False, description="Serves everybody, without a key.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(
+        Path("objectcut-data"),
+        description="Where results and imported models are, unless their groups say else.",
+    )
+    cpu_jobs: int = Field(
+        default_factory=lambda: EngineConfig().cores,
+        ge=1,
+        le=512,
+        description="Pictures decoded, composed and encoded at once. Default: the cores.",
+    )
+    pictures: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Requests that may hold decoded pictures at once, from decoding to encoding: with the "
+        "limit of pixels it bounds the memory. Default: cpu_jobs, and twice what the device works on.",
+    )
+    drain_delay: float = Field(
+        5.0,
+        ge=0,
+        le=300,
+        description="Seconds between the signal to stop, when /readyz turns 503, and the end of accepting.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins whose pages may call the service. Default: only its own."
+    )
+    fetch: FetchConfig = Field(FetchConfig(), description="Downloads of sources by URL.")
+    decode: DecodeLimits = Field(DecodeLimits(), description="Pictures that are accepted.")
+    isolation: IsolationConfig = Field(default_factory=IsolationConfig, description="Where they are decoded.")
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="Inference.")
+    store: StoreConfig = Field(StoreConfig(), description="Where results are kept.")
+    limits: RequestLimits = Field(RequestLimits(), description="Limits of requests.")
+    logs: LogConfig = Field(LogConfig(), description="Logs.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: Any) -> Any:
+        """A misspelt group (OBJECTCUT_FETHC__TIMEOUT) would silently be no limit at all."""
+        known = {variable.upper() for variable, _ in variables(cls)} | {
+            f"{PREFIX}{name}".upper() for name in cls.model_fields
+        }
+        for variable in os.environ:
+            if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+                near = difflib.get_close_matches(variable.upper(), known, 1)
+                raise ValueError(f"{variable} is not a setting" + (f"; {near[0]} is" if near else ""))
+        return values
+
+    @model_validator(mode="after")
+    def _fill_groups(self) -> Self:
+        """What one group needs to know of the rest, unless it was told."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (compared only)
+        self._default("store", "directory", self.data_dir / "cutouts")
+        self._default("store", "base_url", f"http://{f'[{host}]' if ':' in host else host}:{self.port}")
+        self._default("engine", "model_dir", self.data_dir / "models")
+        self._default("fetch", "deny_hosts", self._own_names())
+        return self
+
+    def _own_names(self) -> tuple[str, ...]:
+        """The name under which clients know this service: it must not be made to call itself."""
+        name = urlsplit(self.store.base_url).hostname or ""
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return (name,)
+        return ()  # addresses are judged by the guard's own table
+
+    def _default(self, group: str, name: str, value: object) -> None:
+        config: BaseModel = getattr(self, group)
+        if name not in config.model_fields_set:
+            object.__setattr__(self, group, config.model_copy(update={name: value}))
+
+    def access(self) -> str | None:
+        """The key that clients must show; None when everybody may come. Raises SettingsError when unset."""
+        if self.anonymous:
+            return None
+        secret = self.secret_access.get_secret_value() if self.secret_access else ""
+        if not secret:
+            raise SettingsError(
+                f"{PREFIX}SECRET_ACCESS is not set: set it to the key that clients must show, or set "
+                f"{PREFIX}ANONYMOUS=true (`objectcut serve --anonymous`) to serve everybody."
+            )
+        return secret
+
+    def pictures_at_once(self) -> int:
+        """Decoded pictures in memory: see `pictures`."""
+        return self.pictures or self.cpu_jobs + 2 * (self.engine.max_batch or self.engine.cores)
+
+    def naming_key(self) -> bytes:
+        """What makes the names of results: with a secret, equal results share one for ever."""
+        secret = self.secret_access.get_secret_value().encode() if self.secret_access else b""
+        return hmac.digest(secret, b"names of results", "sha256") if secret else secrets.token_bytes(32)
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process; `overrides` (the command line) go before the variables.
+
+    Raises SettingsError.
+    """
+    try:
+        return Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **overrides)
+    except ValidationError as exc:
+        lines = []
+        for finding in exc.errors(include_url=False, include_input=False, include_context=False):
+            name = "__".join(str(part).upper() for part in finding["loc"])
+            what = finding["msg"].removeprefix("Value error, ")
+            lines.append(f"{PREFIX}{name}: {what}" if name else what)
+        raise SettingsError("; ".join(lines)) from exc
+
+
+def variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:
+    """Each variable's name and field, groups unfolded."""
+    for name, field in model.model_fields.items():
+        variable = f"{prefix}{name.upper()}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from variables(field.annotation, f"{variable}__")
+        else:
+            yield variable, field

@@ -1,0 +1,167 @@
+"""The decoding process: what it takes away from itself, and the loop it then serves.
+
+A request on its socket is an 8-byte length and the file. The answer is one line of JSON, with the
+pixels in an anonymous file whose descriptor travels along: they are never copied through a pipe.
+api.source.isolation holds the other end. This process has no secrets in its environment, and, where
+the system can do it, no way to open a socket or start a program.
+"""
+
+import array
+import ctypes
+import importlib
+import json
+import logging
+import os
+import platform
+import resource
+import socket
+import struct
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+HEADER = struct.Struct("!Q")
+_MAX_NOTES = 4
+_OPEN_FILES = 64
+
+# System calls that a decoder never needs: sockets, other programs, a hand on other processes, and io_uring
+# (a second door to all of these). machine: (audit architecture, numbers).
+_FORBIDDEN_CALLS = {
+    "x86_64": (0xC000003E, (41, 42, 49, 59, 62, 101, 310, 311, 322, 424, 425)),
+    "aarch64": (0xC00000B7, (117, 129, 198, 200, 203, 221, 270, 271, 281, 424, 425)),
+}
+
+
+def main() -> None:
+    """Arguments: socket descriptor, CPU seconds per file, bytes of memory, `module:function`, limits."""
+    descriptor, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
+    confined = _forbid_calls()
+    from api.source.decode import DecodeLimits
+
+    limits = DecodeLimits.model_validate_json(limits_json)
+    module, _, function = entry.partition(":")
+    decode = getattr(importlib.import_module(module), function)
+    _take_limits(int(memory_bytes))
+    notes = _Notes()
+    logging.getLogger().addHandler(notes)
+    with socket.socket(fileno=int(descriptor)) as sock, open(os.devnull, "wb") as nowhere:
+        _send(sock, {"ready": True, "confined": confined, "torch": "torch" in sys.modules})
+        # From here on the C libraries' own complaints about hostile files go nowhere.
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+        while (data := _receive(sock)) is not None:
+            _allow_cpu(int(cpu_seconds))
+            _serve(sock, partial(decode, data, limits), notes)
+
+
+def _serve(sock: socket.socket, decode: Callable[[], Any], notes: "_Notes") -> None:
+    """One answer: the alpha, if there is one, and then the colours; or one of our errors."""
+    from api.errors import ImageTooLarge, ObjectCutError
+
+    pixels: int | None = None
+    try:
+        picture = decode()
+        pixels = _anonymous_file()
+        with os.fdopen(pixels, "wb", closefd=False) as file:
+            if picture.alpha is not None:
+                file.write(picture.alpha.data)
+            file.write(picture.rgb.data)
+        answer = {"shape": picture.rgb.shape[:2], "alpha": picture.alpha is not None}
+    except (MemoryError, OSError) as exc:
+        answer = {"error": ImageTooLarge.__name__, "detail": f"{type(exc).__name__}: {exc}"}
+    except ObjectCutError as exc:
+        answer = {"error": type(exc).__name__, "detail": str(exc), "public": exc.public}
+    _send(sock, answer | {"notes": notes.take()}, pixels)
+    if pixels is not None:
+        os.close(pixels)
+
+
+def _receive(sock: socket.socket) -> bytes | None:
+    """One file, or None when the service has closed its end."""
+    header = sock.recv(HEADER.size, socket.MSG_WAITALL)
+    if len(header) < HEADER.size:
+        return None
+    (size,) = HEADER.unpack(header)
+    data = sock.recv(size, socket.MSG_WAITALL) if size else b""
+    return data if len(data) == size else None
+
+
+def _send(sock: socket.socket, answer: dict[str, Any], descriptor: int | None = None) -> None:
+    line = json.dumps(answer).encode() + b"\n"
+    rights = (
+        [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+    )
+    sent = sock.sendmsg([line], rights)
+    sock.sendall(line[sent:])
+
+
+def _anonymous_file() -> int:
+    """A descriptor of memory without a name: it is gone with the last process that holds it."""
+    if sys.platform == "linux":
+        return os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+
+
+def _take_limits(memory_bytes: int) -> None:
+    """Memory above what the interpreter and the libraries already map; no core dumps of people's photos."""
+    warnings.simplefilter("ignore")
+    from PIL import Image
+
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    if sys.platform == "linux":
+        with open("/proc/self/statm") as file:
+            mapped = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, mapped + memory_bytes))
+
+
+def _allow_cpu(seconds: int) -> None:
+    """The limit counts from the process's birth, so it moves on with every file. SIGXCPU ends the process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + 1 + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _forbid_calls() -> bool:
+    """Makes those system calls fail with EPERM from now on (seccomp). False where that cannot be had."""
+    if sys.platform != "linux" or platform.machine() not in _FORBIDDEN_CALLS:
+        return False
+    architecture, calls = _FORBIDDEN_CALLS[platform.machine()]
+    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
+    allow, eperm = 0x7FFF0000, 0x00050001
+    last = 5 + len(calls)  # the line that denies; jumps are counted from the line after their own
+    program = [
+        (load, 0, 0, 4),  # the architecture: by another one's numbers these calls are others
+        (equal, 0, last - 2, architecture),
+        (load, 0, 0, 0),  # the number
+        (at_least, last - 4, 0, 0x40000000),  # x32's numbers on x86-64
+        *((equal, last - line - 1, 0, call) for line, call in enumerate(calls, start=4)),
+        (give, 0, 0, allow),
+        (give, 0, 0, eperm),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    filters = ctypes.create_string_buffer(struct.pack("HP", len(program), ctypes.addressof(code)))
+    prctl = ctypes.CDLL(None).prctl
+    no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
+    failures: int = prctl(no_new_privileges, 1, 0, 0, 0) or prctl(set_seccomp, filter_mode, filters, 0, 0)
+    return failures == 0
+
+
+class _Notes(logging.Handler):
+    """Keeps warnings until the answer goes out: the service logs them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._notes: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._notes = [*self._notes, record.getMessage()[:200]][-_MAX_NOTES:]
+
+    def take(self) -> list[str]:
+        notes, self._notes = self._notes, []
+        return notes

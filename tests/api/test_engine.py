@@ -1,0 +1,234 @@
+"""LocalEngine: models of a registry behind the Engine seam, the lame ones beside those that serve."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from api.engine import EngineConfig, LocalEngine
+from api.errors import InvalidOptions, as_error
+from api.types import Deadline, Engine
+from model import weights
+from model.errors import DeadlineExceeded, DeviceLost, Draining, ModelUnavailable, Overloaded
+from model.registry import ModelSpec
+from tests.model.toy import SIDE, Slow, Toy, raising, toy_spec
+
+TOY = toy_spec()
+OTHER = toy_spec(name="other")
+FRAIL = toy_spec(raising("CUDA error: device-side assert triggered"), name="frail")
+SLOW = toy_spec(Slow, name="slow")
+REGISTRY = {spec.name: spec for spec in (TOY, OTHER, FRAIL, SLOW)}
+RGB = np.random.default_rng(0).integers(0, 250, (120, 90, 3), dtype=np.uint8)
+WHITE = np.full((120, 90, 3), 255, np.uint8)
+
+
+def built(
+    directory: Path, *models: str, registry: Mapping[str, ModelSpec] = REGISTRY, **options: Any
+) -> LocalEngine:
+    """An engine, not started, for which every model but `other` has weights."""
+    for spec in (TOY, FRAIL, SLOW):
+        weights.store(spec, spec.build().state_dict(), directory)
+    seams = {name: options.pop(name) for name in ("on_batch", "on_lost") if name in options}
+    settings = {"models": models or ("toy",), "model_dir": directory, "device": "cpu", "cores": 2} | options
+    return LocalEngine(EngineConfig.model_validate(settings), registry=registry, **seams)
+
+
+@asynccontextmanager
+async def serving(directory: Path, *models: str, **options: Any) -> AsyncIterator[LocalEngine]:
+    engine = built(directory, *models, **options)
+    await engine.start()
+    yield engine
+    await engine.close()
+    assert (engine.waiting, engine.running) == (0, 0)
+
+
+def later() -> Deadline:
+    return Deadline.after(20)
+
+
+async def test_a_picture_in_its_matte_out(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+    async with serving(tmp_path, on_batch=lambda model, size: told.append((model, size))) as local:
+        engine: Engine = local
+        alpha = await engine.matte(RGB, model="toy", deadline=later())
+        assert alpha.shape == (SIDE, SIDE)
+        assert alpha.dtype == np.float32
+        assert 0 <= alpha.min() < alpha.max() <= 1
+        again = await asyncio.gather(*(engine.matte(RGB, model="toy", deadline=later()) for _ in range(5)))
+        assert all(np.array_equal(alpha, other) for other in again)
+        assert told == [("toy", 1)] * 6
+
+
+async def test_status_tells_what_runs(tmp_path: Path) -> None:
+    async with serving(tmp_path) as engine:
+        await engine.matte(RGB, model="toy", deadline=later())
+        status = engine.status()
+        facts = status["models"]["toy"]
+        assert status["ready"] is True
+        assert len(facts.pop("sha256")) == 64
+        assert facts.pop("precision") in {"float32", "bfloat16"}
+        assert facts == {
+            "warm": True,
+            "device": "cpu",
+            "device_name": "cpu",
+            "streams": 2,
+            "max_batch": 1,
+            "batch_cap": 1,
+            "waiting": 0,
+            "running": 0,
+            "last_error": None,
+        }
+
+
+async def test_models_lists_the_registry(tmp_path: Path) -> None:
+    async with serving(tmp_path) as engine:
+        models = {model.pop("name"): model for model in engine.models()}
+        assert {name: model["available"] for name, model in models.items()} == {
+            "toy": True,
+            "other": False,
+            "frail": False,
+            "slow": False,
+        }
+        assert models["other"] == {
+            "available": False,
+            "description": "A toy.",
+            "input_side": SIDE,
+            "licence": "MIT",
+            "paper": "none",
+        }
+
+
+async def test_a_name_that_does_not_exist(tmp_path: Path) -> None:
+    async with serving(tmp_path) as engine:
+        for name in ("nope", "../toy", "", "toy\0"):
+            with pytest.raises(InvalidOptions) as refused:
+                await engine.matte(RGB, model=name, deadline=later())
+            assert refused.value.public == "model: must be one of toy, other, frail, slow"
+
+
+@pytest.mark.parametrize(
+    "models", [pytest.param(("toy", "other"), id="configured"), pytest.param(("toy",), id="not configured")]
+)
+async def test_missing_weights_name_the_command_and_others_serve(
+    tmp_path: Path, models: tuple[str, ...]
+) -> None:
+    async with serving(tmp_path, *models) as engine:
+        with pytest.raises(ModelUnavailable) as refused:
+            await engine.matte(RGB, model="other", deadline=later())
+        error = as_error(refused.value)
+        assert error.status == 503
+        assert "`objectcut models import other FILE`" in error.public
+        assert (await engine.matte(RGB, model="toy", deadline=later())).shape == (SIDE, SIDE)
+        assert engine.status()["ready"] is ("other" not in models)
+        if "other" in models:
+            assert engine.status()["models"]["other"] == {"warm": False, "reason": str(refused.value)}
+
+
+async def test_damaged_weights_are_told_by_status(tmp_path: Path) -> None:
+    engine = built(tmp_path)
+    torch.save(Toy().state_dict(), tmp_path / "published.pth")
+    path = weights.import_weights(tmp_path / "published.pth", TOY, tmp_path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    await engine.start()
+    facts = engine.status()["models"]["toy"]
+    assert facts["warm"] is False
+    assert "are damaged: sha256" in facts["reason"]
+    await engine.close()
+
+
+async def test_a_model_that_breaks_while_loading_does_not_take_the_process_along(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode() -> torch.nn.Module:
+        raise ZeroDivisionError("inner secret")
+
+    registry = REGISTRY | {"broken": toy_spec(explode, name="broken")}
+    (tmp_path / "broken.safetensors").write_bytes((weights_of(tmp_path) / "toy.safetensors").read_bytes())
+    async with serving(tmp_path, "broken", "toy", registry=registry) as engine:
+        assert engine.status()["models"]["broken"]["reason"] == "model 'broken' could not be loaded"
+        assert (await engine.matte(RGB, model="toy", deadline=later())).shape == (SIDE, SIDE)
+    assert "inner secret" in caplog.text
+
+
+def weights_of(directory: Path) -> Path:
+    weights.store(TOY, TOY.build().state_dict(), directory)
+    return directory
+
+
+async def test_before_the_start_nothing_serves(tmp_path: Path) -> None:
+    engine = built(tmp_path)
+    assert engine.status()["ready"] is False
+    with pytest.raises(ModelUnavailable, match="still being loaded"):
+        await engine.matte(RGB, model="toy", deadline=later())
+    await engine.close()
+
+
+async def test_a_configured_device_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    engine = built(tmp_path, device=missing)
+    with pytest.raises(ValueError, match=missing):
+        await engine.start()
+    await engine.close()
+
+
+def test_a_configured_model_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such model: nope; there are toy, other, frail, slow"):
+        built(tmp_path, "toy", "nope")
+
+
+async def test_late_callers_are_turned_away(tmp_path: Path) -> None:
+    async with serving(tmp_path) as engine:
+        with pytest.raises(DeadlineExceeded):
+            await engine.matte(RGB, model="toy", deadline=Deadline.after(0))
+
+
+async def test_a_full_queue_sheds(tmp_path: Path) -> None:
+    async with serving(tmp_path, "slow", cores=1, max_queue=1) as engine:
+        results = await asyncio.gather(
+            *(engine.matte(RGB, model="slow", deadline=later()) for _ in range(30)), return_exceptions=True
+        )
+        shed = [result for result in results if isinstance(result, Overloaded)]
+        served = [result for result in results if isinstance(result, np.ndarray)]
+        assert shed
+        assert served
+        assert len(shed) + len(served) == 30
+        assert all(error.retry_after >= 1 for error in shed)
+
+
+async def test_closing_answers_what_was_accepted(tmp_path: Path) -> None:
+    engine = built(tmp_path, "slow")
+    await engine.start()
+    accepted = [asyncio.create_task(engine.matte(RGB, model="slow", deadline=later())) for _ in range(4)]
+    async with asyncio.timeout(5):
+        while (engine.waiting, engine.running) != (2, 2):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+    await engine.close()
+    assert [alpha.shape for alpha in await asyncio.gather(*accepted)] == [(SIDE, SIDE)] * 4
+    with pytest.raises(Draining):
+        await engine.matte(RGB, model="slow", deadline=later())
+
+
+async def test_a_lost_device_is_told_and_no_longer_used(tmp_path: Path) -> None:
+    lost: list[str] = []
+    async with serving(tmp_path, "frail", "toy", on_lost=lost.append) as engine:
+        assert engine.status()["ready"] is True
+        with pytest.raises(DeviceLost):
+            await engine.matte(WHITE, model="frail", deadline=later())
+        assert lost == ["frail: CUDA error: device-side assert triggered"]
+        assert engine.status()["ready"] is False
+        with pytest.raises(ModelUnavailable, match="lost its device"):
+            await engine.matte(RGB, model="frail", deadline=later())
+
+
+def test_importing_the_engine_does_not_wait_for_torch() -> None:
+    code = "import sys, api.engine; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,57 @@
+"""Lines of the log."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from api.logs import LogConfig, configure, without_secrets
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+def test_one_line_whatever_the_message_holds() -> None:
+    stream = io.StringIO()
+    configure(LogConfig(), stream)
+    log = logging.getLogger("objectcut.test")
+    log.info('break\nout\r\n{"level": "x"}\x1b[31m', extra={"fields": {"code": "a\nb"}})
+    log.debug("not shown")
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        log.exception("failed")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    first, second = map(json.loads, lines)
+    assert (first["level"], first["code"]) == ("info", "a\nb")
+    assert first["message"].startswith("break\nout")
+    assert "\x1b" not in lines[0]
+    assert "ValueError: two\nlines" in second["traceback"]
+
+
+def test_text_for_terminals() -> None:
+    stream = io.StringIO()
+    configure(LogConfig(format="text", level="debug"), stream)
+    logging.getLogger("objectcut.test").debug("hello", extra={"fields": {"ms": 3}})
+    assert stream.getvalue().endswith("DEBUG   hello ms=3\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "logged"),
+    [
+        pytest.param("https://h.example/a.png?token=s#f", "https://h.example/a.png", id="query, fragment"),
+        pytest.param("https://user:pass@h.example:81/a", "https://h.example:81/a", id="user and password"),
+        pytest.param("http://[::1/a", "(not a URL)", id="no URL"),
+        pytest.param("https://h/" + "a" * 999, "https://h/" + "a" * 190, id="long"),
+    ],
+)
+def test_urls_are_logged_without_secrets(url: str, logged: str) -> None:
+    assert without_secrets(url) == logged

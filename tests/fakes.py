@@ -1,0 +1,152 @@
+"""The seams' in-memory stand-ins, and pictures drawn by code."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from api.errors import SourceUnreachable
+from api.source.decode import DecodeLimits, decode
+from api.storage import MemoryStore, UrlSigner
+from api.types import Deadline, Encoded, Link, Picture
+from postprocess.types import RGB, Alpha
+
+BASE_URL = "http://test"
+SIDE = 64
+"""Side of the fake network, px."""
+
+
+@dataclass
+class FakeClock:
+    """Seconds that pass only when told to."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def photo(width: int = 96, height: int = 64, kind: str = ".jpg") -> bytes:
+    """A red disc on a green gradient, as a file."""
+    ramp = np.linspace(60, 200, width, dtype=np.uint8)
+    bgr = np.zeros((height, width, 3), np.uint8)
+    bgr[..., 1] = ramp
+    cv2.circle(bgr, (width // 2, height // 2), height // 3, (30, 40, 220), -1, cv2.LINE_AA)
+    encoded, data = cv2.imencode(kind, bgr)
+    assert encoded
+    return data.tobytes()
+
+
+@dataclass
+class FakeFetcher:
+    """A web of its own: bytes, or the error that the URL leads to."""
+
+    pages: Mapping[str, bytes | Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def fetch(self, url: str, *, deadline: Deadline) -> bytes:
+        deadline.check("fetching")
+        self.asked.append(url)
+        page = self.pages.get(url, SourceUnreachable("404"))
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class InlineDecoder:
+    """The real decoder, without its processes."""
+
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    running: bool = False
+
+    async def start(self) -> None:
+        self.running = True
+
+    async def decode(self, data: bytes, *, deadline: Deadline) -> Picture:
+        deadline.check("decoding")
+        return decode(data, self.limits)
+
+    async def close(self) -> None:
+        self.running = False
+
+
+@dataclass
+class FakeEngine:
+    """Finds a soft disc in the middle of everything.
+
+    fails: raised instead. holds: waited for first; `waiting` and `cancelled` tell who did.
+    """
+
+    fails: Exception | None = None
+    holds: asyncio.Event | None = None
+    empty: bool = False
+    ready: bool = True
+    waiting: int = 0
+    cancelled: int = 0
+    seen: list[tuple[int, ...]] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    async def start(self) -> None:
+        self.log.append("engine started")
+
+    async def close(self) -> None:
+        self.log.append("engine closed")
+
+    async def matte(self, rgb: RGB, *, model: str, deadline: Deadline) -> Alpha:
+        deadline.check("inference")
+        self.waiting += 1
+        try:
+            if self.holds:
+                await self.holds.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.waiting -= 1
+        self.seen.append(rgb.shape)
+        if self.fails:
+            raise self.fails
+        alpha = np.zeros((SIDE, SIDE), np.float32)
+        if not self.empty:
+            cv2.circle(alpha, (SIDE // 2, SIDE // 2), SIDE // 3, 1.0, -1)
+            alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 1.5), np.float32)
+        return alpha
+
+    def status(self) -> dict[str, Any]:
+        facts = {"warm": self.ready, "device": "none", "precision": "float32", "sha256": "0" * 64}
+        return {"ready": self.ready, "models": {"lite": facts}}
+
+    def models(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": "lite",
+                "available": self.ready,
+                "description": "A disc.",
+                "input_side": SIDE,
+                "licence": "MIT",
+                "paper": "None.",
+            }
+        ]
+
+
+class FailingStore(MemoryStore):
+    """A store whose operations fail."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(UrlSigner([b"k" * 32], BASE_URL))
+        self._error = error
+
+    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+        raise self._error
+
+
+def memory_store() -> MemoryStore:
+    """A fresh store whose links lead to BASE_URL."""
+    return MemoryStore(UrlSigner([b"k" * 32], BASE_URL))

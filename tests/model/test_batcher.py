@@ -1,0 +1,372 @@
+"""The batcher against a device that does what it is told: right, wrong, too little memory, gone.
+
+Whatever happens, each test leaves through `serving`, which finds the gauges at zero, no task left behind and
+the next good request answered.
+"""
+
+import asyncio
+import math
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from model.batcher import Batcher
+from model.deadline import Deadline
+from model.errors import DeadlineExceeded, DeviceLost, Draining, InferenceFailed, OutOfMemory, Overloaded
+from tests.fakes import FakeClock
+
+STICKY = "CUDA error: device-side assert triggered"
+
+
+@dataclass
+class ScriptedDevice:
+    """Answers ten times each item. Its faults are properties of items and of the batch's size.
+
+    poison: items whose batch raises. nan: items that fail in their place. short: items whose batch gives one
+    result too few. sticky: items whose batch loses the device. fits: items that memory has room for.
+    gate: while it is cleared, every run waits for it.
+    """
+
+    poison: set[int] = field(default_factory=set)
+    nan: set[int] = field(default_factory=set)
+    short: set[int] = field(default_factory=set)
+    sticky: set[int] = field(default_factory=set)
+    fits: float = math.inf
+    runs: list[list[int]] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def run(self, items: Sequence[int]) -> list[int | InferenceFailed]:
+        self.runs.append(list(items))
+        assert self.gate.wait(10)
+        if self.sticky & set(items):
+            raise DeviceLost(STICKY)
+        if len(items) > self.fits:
+            raise OutOfMemory("CUDA out of memory")
+        if self.poison & set(items):
+            raise RuntimeError("poison")
+        results = [InferenceFailed("NaN") if item in self.nan else item * 10 for item in items]
+        return results[1:] if self.short & set(items) else results
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(items) for items in self.runs]
+
+    async def busy(self, runs: int = 1) -> None:
+        """Waits until that many runs have begun."""
+        async with asyncio.timeout(5):
+            while len(self.runs) < runs:  # noqa: ASYNC110 - told by a thread
+                await asyncio.sleep(0.001)
+
+
+def later(seconds: float = 10) -> Deadline:
+    return Deadline.after(seconds)
+
+
+@asynccontextmanager
+async def serving(
+    device: ScriptedDevice, *, alive: bool = True, **options: Any
+) -> AsyncIterator[Batcher[int, int]]:
+    """A batcher over the device; see the module for what must hold when a test leaves."""
+    settings = {"max_batch": 8, "max_wait": 0.0, "max_queue": 64, "streams": 1} | options
+    before = asyncio.all_tasks()
+    with ThreadPoolExecutor(settings["streams"]) as executor:
+        batcher: Batcher[int, int] = Batcher(device.run, executor, **settings)
+        try:
+            yield batcher
+        finally:
+            device.gate.set()
+        if alive:
+            device.fits = math.inf
+            async with asyncio.timeout(2):
+                assert await batcher.submit(1000, later()) == 10_000
+        await batcher.drain()
+        assert (batcher.waiting, batcher.running) == (0, 0)
+        assert asyncio.all_tasks() == before
+
+
+async def outcomes(batcher: Batcher[int, int], items: Sequence[int]) -> list[int | BaseException]:
+    """What each caller gets, all of them asking at once."""
+    return await asyncio.gather(*(batcher.submit(item, later()) for item in items), return_exceptions=True)
+
+
+def kinds(results: Sequence[int | BaseException]) -> list[object]:
+    return [type(result) if isinstance(result, BaseException) else result for result in results]
+
+
+async def test_callers_of_one_moment_share_a_batch() -> None:
+    device = ScriptedDevice()
+    told: list[int] = []
+    async with serving(device, on_batch=told.append) as batcher:
+        assert await outcomes(batcher, range(8)) == [0, 10, 20, 30, 40, 50, 60, 70]
+        assert device.sizes == [8]
+        assert told == [8]
+
+
+async def test_more_than_a_batch_is_more_than_one_batch() -> None:
+    device = ScriptedDevice()
+    async with serving(device, max_batch=3) as batcher:
+        assert await outcomes(batcher, range(7)) == [0, 10, 20, 30, 40, 50, 60]
+        assert device.sizes == [3, 3, 1]
+
+
+async def test_an_idle_device_waits_for_nobody() -> None:
+    async with serving(ScriptedDevice(), max_wait=60.0) as batcher:
+        async with asyncio.timeout(2):
+            assert await batcher.submit(4, later()) == 40
+
+
+async def test_a_busy_device_waits_for_company_but_not_for_long() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, streams=2, max_batch=2, max_wait=0.15) as batcher:
+        first = asyncio.create_task(batcher.submit(1, later()))
+        await device.busy(1)
+        lone = asyncio.create_task(batcher.submit(2, later()))
+        await asyncio.sleep(0.03)
+        assert device.runs == [[1]], "the second stream still waits for company"
+        await device.busy(2)
+        assert device.runs == [[1], [2]], "and goes without it after max_wait"
+        device.gate.set()
+        assert [await first, await lone] == [10, 20]
+
+
+async def test_a_full_batch_does_not_wait() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, streams=2, max_batch=2, max_wait=60.0) as batcher:
+        first = asyncio.create_task(batcher.submit(1, later()))
+        await device.busy(1)
+        second = asyncio.create_task(batcher.submit(2, later()))
+        await asyncio.sleep(0.01)
+        third = asyncio.create_task(batcher.submit(3, later()))
+        await device.busy(2)
+        assert device.runs == [[1], [2, 3]]
+        device.gate.set()
+        assert [await first, await second, await third] == [10, 20, 30]
+
+
+async def test_one_picture_per_stream() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, streams=2, max_batch=1) as batcher:
+        callers = asyncio.create_task(outcomes(batcher, range(5)))
+        await device.busy(2)
+        assert (batcher.running, batcher.waiting) == (2, 3)
+        device.gate.set()
+        assert await callers == [0, 10, 20, 30, 40]
+        assert device.sizes == [1] * 5
+
+
+@pytest.mark.parametrize("position", range(8))
+@pytest.mark.parametrize("fault", ["raises", "gives one result too few"])
+async def test_a_poison_item_fails_alone(fault: str, position: int) -> None:
+    device = ScriptedDevice()
+    (device.poison if fault == "raises" else device.short).add(position)
+    async with serving(device) as batcher:
+        results = kinds(await outcomes(batcher, range(8)))
+        assert results == [InferenceFailed if item == position else item * 10 for item in range(8)]
+        assert len(device.runs) - 1 <= 2 * math.log2(8)
+
+
+async def test_many_poison_items_fail_alone_too() -> None:
+    device = ScriptedDevice(poison={0, 3, 7})
+    async with serving(device) as batcher:
+        results = kinds(await outcomes(batcher, range(8)))
+        assert [item for item, result in enumerate(results) if result is InferenceFailed] == [0, 3, 7]
+        assert len(device.runs) <= 2 * 8 - 1
+
+
+async def test_nan_costs_no_run_more() -> None:
+    device = ScriptedDevice(nan={5})
+    async with serving(device) as batcher:
+        results = kinds(await outcomes(batcher, range(8)))
+        assert results == [InferenceFailed if item == 5 else item * 10 for item in range(8)]
+        assert device.sizes == [8]
+        assert batcher.last_error == "NaN"
+
+
+async def test_out_of_memory_halves_remembers_and_tries_again() -> None:
+    clock = FakeClock()
+    device = ScriptedDevice(fits=2)
+    async with serving(device, clock=clock, oom_hold=600) as batcher:
+        assert await outcomes(batcher, range(8)) == [item * 10 for item in range(8)]
+        assert device.sizes == [8, 4, 2, 2, 2, 2]
+        assert batcher.cap == 2
+
+        device.runs.clear()
+        clock.now += 599
+        await outcomes(batcher, range(8))
+        assert device.sizes == [2, 2, 2, 2], "the smaller cap is remembered"
+
+        device.runs.clear()
+        clock.now += 2
+        assert await outcomes(batcher, range(4)) == [0, 10, 20, 30]
+        assert device.sizes == [4, 2, 2], "tried, and taken back"
+        assert batcher.cap == 2
+
+        device.fits = 8
+        for cap in (4, 8, 8):
+            clock.now += 601
+            await outcomes(batcher, range(8))
+            assert batcher.cap == cap
+
+
+async def test_out_of_memory_for_one_item_is_no_storm() -> None:
+    device = ScriptedDevice(fits=0)
+    async with serving(device) as batcher:
+        assert kinds(await outcomes(batcher, [1])) == [OutOfMemory]
+        assert device.sizes == [1]
+
+
+async def test_a_lost_device_fails_everybody_once() -> None:
+    device = ScriptedDevice(sticky={2})
+    lost: list[DeviceLost] = []
+    async with serving(device, alive=False, max_batch=4, on_lost=lost.append) as batcher:
+        assert kinds(await outcomes(batcher, range(8))) == [DeviceLost] * 8
+        assert device.sizes == [4], "no bisection, and the queue never reaches the device"
+        with pytest.raises(DeviceLost, match="device-side assert"):
+            await batcher.submit(1, later())
+        assert [str(error) for error in lost] == [STICKY]
+
+
+@pytest.mark.parametrize(
+    ("jitter", "retry_after"),
+    [pytest.param(0.8, 2, id="early"), pytest.param(1.0, 2, id="on time"), pytest.param(1.2, 3, id="late")],
+)
+async def test_a_full_queue_refuses_at_once(jitter: float, retry_after: int) -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, max_batch=1, max_queue=2, jitter=lambda: jitter) as batcher:
+        batcher._rate = 1.0  # pictures per second
+        first = asyncio.create_task(outcomes(batcher, [0]))
+        await device.busy()
+        others = asyncio.create_task(outcomes(batcher, [1, 2, 3, 4, 5]))
+        await asyncio.sleep(0.01)
+        assert batcher.waiting == 2
+        with pytest.raises(Overloaded) as refused:
+            batcher.check_open()
+        assert refused.value.retry_after == retry_after
+        device.gate.set()
+        assert kinds([*await first, *await others]) == [0, 10, 20, Overloaded, Overloaded, Overloaded]
+
+
+async def test_late_callers_never_reach_the_device() -> None:
+    clock = FakeClock()
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, max_batch=1) as batcher:
+        first = asyncio.create_task(batcher.submit(1, later()))
+        await device.busy()
+        late = asyncio.create_task(batcher.submit(2, Deadline.after(5, clock)))
+        fine = asyncio.create_task(batcher.submit(3, later()))
+        await asyncio.sleep(0)
+        clock.now += 6
+        device.gate.set()
+        assert kinds(await asyncio.gather(first, late, fine, return_exceptions=True)) == [
+            10,
+            DeadlineExceeded,
+            30,
+        ]
+        assert device.runs == [[1], [3]]
+        with pytest.raises(DeadlineExceeded):
+            await batcher.submit(4, Deadline.after(0))
+
+
+async def test_a_caller_in_the_queue_is_told_the_moment_it_is_late() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, max_batch=1) as batcher:
+        first = asyncio.create_task(batcher.submit(1, later()))
+        await device.busy()
+        with pytest.raises(DeadlineExceeded):
+            await batcher.submit(2, later(0.05))
+        assert batcher.waiting == 0
+        device.gate.set()
+        assert await first == 10
+        assert device.runs == [[1]]
+
+
+@pytest.mark.parametrize("leaves", ["cancelled", "late"])
+async def test_a_caller_who_leaves_during_the_run(leaves: str) -> None:
+    """Its result is dropped; its place on the device is free only when the device has ended."""
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device) as batcher:
+        stays = asyncio.create_task(batcher.submit(1, later()))
+        goes = asyncio.create_task(batcher.submit(2, later(0.05 if leaves == "late" else 10)))
+        await device.busy()
+        if leaves == "cancelled":
+            goes.cancel()
+        result = await asyncio.gather(goes, return_exceptions=True)
+        assert kinds(result) == [asyncio.CancelledError if leaves == "cancelled" else DeadlineExceeded]
+        assert batcher.running == 2
+        device.gate.set()
+        assert await stays == 10
+
+
+async def test_a_caller_who_leaves_the_queue_costs_nothing() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, max_batch=1) as batcher:
+        first = asyncio.create_task(batcher.submit(1, later()))
+        await device.busy()
+        gone = asyncio.create_task(batcher.submit(2, later()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert batcher.waiting == 0
+        device.gate.set()
+        assert await first == 10
+        assert device.runs == [[1]]
+
+
+async def test_a_caller_who_leaves_a_failed_batch_is_not_run_again() -> None:
+    device = ScriptedDevice(poison={1})
+    device.gate.clear()
+    async with serving(device) as batcher:
+        poison, gone, fine = (asyncio.create_task(batcher.submit(item, later())) for item in (1, 2, 3))
+        await device.busy()
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        device.gate.set()
+        assert kinds(await asyncio.gather(poison, fine, return_exceptions=True)) == [InferenceFailed, 30]
+        assert not any(2 in items for items in device.runs[1:])
+
+
+async def test_drain_finishes_what_was_accepted() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, alive=False, max_batch=2) as batcher:
+        callers = asyncio.create_task(outcomes(batcher, range(5)))
+        await device.busy()
+        drained = asyncio.create_task(batcher.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Draining):
+            await batcher.submit(9, later())
+        assert not drained.done()
+        device.gate.set()
+        await drained
+        assert await callers == [0, 10, 20, 30, 40]
+
+
+async def test_a_hundred_callers_come_and_go() -> None:
+    device = ScriptedDevice(poison={7, 50}, nan={20})
+    async with serving(device, max_batch=4, streams=2, max_queue=100) as batcher:
+        callers = [asyncio.create_task(batcher.submit(item, later())) for item in range(100)]
+        await asyncio.sleep(0)
+        for caller in callers[::9]:
+            caller.cancel()
+        results = kinds(await asyncio.gather(*callers, return_exceptions=True))
+        failed = {7, 20, 50}
+        expected: Callable[[int], object] = lambda item: (  # noqa: E731
+            asyncio.CancelledError if item % 9 == 0 else InferenceFailed if item in failed else item * 10
+        )
+        assert results == [expected(item) for item in range(100)]

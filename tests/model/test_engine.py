@@ -1,0 +1,289 @@
+"""TorchEngine: right, proven right before it serves, and its device's failures told apart."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model import weights
+from model.config import EngineConfig
+from model.engine import TorchEngine, choose_device, fold_batch_norm
+from model.errors import DeviceLost, InferenceFailed, ModelError, ModelUnavailable, OutOfMemory
+from model.preprocess import AlphaNet
+from model.registry import ModelSpec
+from tests.model.toy import SIDE, Toy, giving, pictures, raising, toy_spec, with_mean
+
+
+def started(
+    directory: Path, spec: ModelSpec, *, precision: str = "float32", max_batch: int = 8, cores: int = 2
+) -> TorchEngine:
+    """An engine on the CPU with the parameters that the network is born with."""
+    weights.store(spec, spec.build().state_dict(), directory)
+    settings = {"precision": precision, "max_batch": max_batch, "cores": cores}
+    config = EngineConfig.model_validate({"model_dir": directory, "device": "cpu", **settings})
+    return TorchEngine(spec, config)
+
+
+def test_alphas_are_the_networks_own(tmp_path: Path) -> None:
+    spec = toy_spec()
+    engine = started(tmp_path, spec)
+    batch = pictures(3)
+    alphas = engine.predict(batch)
+    with torch.inference_mode():
+        plain = AlphaNet(Toy(), spec)(torch.from_numpy(batch)).numpy()
+    assert alphas.dtype == np.float32
+    np.testing.assert_allclose(alphas, plain, atol=1e-5)
+    assert 0 <= alphas.min() < 0.3
+    assert 0.7 < alphas.max() <= 1
+
+
+def test_neighbours_do_not_matter(tmp_path: Path) -> None:
+    engine = started(tmp_path, toy_spec())
+    batch = pictures(8)
+    together = engine.predict(batch)
+    for index in range(8):
+        alone = engine.predict(batch[index : index + 1])[0]
+        elsewhere = engine.predict(np.roll(batch, 3, axis=0))[(index + 3) % 8]
+        assert np.abs(alone - together[index]).max() <= 1 / 255
+        assert np.abs(elsewhere - together[index]).max() <= 1 / 255
+
+
+def test_facts(tmp_path: Path) -> None:
+    engine = started(tmp_path, toy_spec(), max_batch=2, cores=3)
+    assert engine.facts() == {
+        "device": "cpu",
+        "device_name": "cpu",
+        "precision": "float32",
+        "sha256": engine.sha256,
+        "streams": 3,
+        "max_batch": 2,
+    }
+    assert engine.prepare(np.zeros((30, 50, 3), np.uint8)).shape == (SIDE, SIDE, 3)
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        pytest.param((0.3, 0.4, 0.5), id="red and blue exchanged"),
+        pytest.param((0.1, 0.1, 0.1), id="another mean"),
+    ],
+)
+def test_a_wrong_result_never_serves(tmp_path: Path, mean: tuple[float, float, float]) -> None:
+    spec = toy_spec()
+    started(tmp_path, spec)
+    with pytest.raises(ModelUnavailable, match="wrong result in its self-test"):
+        TorchEngine(with_mean(spec, mean), EngineConfig(model_dir=tmp_path, device="cpu"))
+
+
+def test_weights_put_in_place_by_hand_serve(tmp_path: Path) -> None:
+    torch.save(Toy().state_dict(), tmp_path / "toy.pth")
+    engine = TorchEngine(toy_spec(), EngineConfig(model_dir=tmp_path, device="cpu"))
+    assert engine.predict(pictures(1)).shape == (1, SIDE, SIDE)
+
+
+class Fragile(Toy):
+    """Loses everything when 512 swallows what is small."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 8 * ((super().forward(x) + 512) - 512)
+
+
+def test_half_precision_that_agrees_is_taken(tmp_path: Path) -> None:
+    engine = started(tmp_path, toy_spec(), precision="bfloat16")
+    assert engine.precision == "bfloat16"
+    full = started(tmp_path, toy_spec()).predict(pictures(2))
+    assert np.abs(engine.predict(pictures(2)) - full).mean() <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("precision", "outcome"),
+    [
+        pytest.param("auto", "float32", id="auto falls back"),
+        pytest.param("float32", "float32", id="float32 is what it is"),
+    ],
+)
+def test_half_precision_that_differs_is_not_taken(tmp_path: Path, precision: str, outcome: str) -> None:
+    assert started(tmp_path, toy_spec(Fragile), precision=precision).precision == outcome
+
+
+def test_half_precision_that_differs_cannot_be_forced(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="bfloat16 differs from float32"):
+        started(tmp_path, toy_spec(Fragile), precision="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("net", "error"),
+    [
+        pytest.param(raising("mat1 and mat2 shapes cannot be multiplied"), InferenceFailed, id="shapes"),
+        pytest.param(raising("CUDA out of memory. Tried to allocate 2 GiB"), OutOfMemory, id="GPU memory"),
+        pytest.param(
+            raising("[enforce fail] DefaultCPUAllocator: can't allocate memory"), OutOfMemory, id="memory"
+        ),
+        pytest.param(raising("CUDA error: device-side assert triggered"), DeviceLost, id="assert"),
+        pytest.param(
+            raising("CUDA error: an illegal memory access was encountered"), DeviceLost, id="illegal access"
+        ),
+        pytest.param(raising("CUDA error: unspecified launch failure"), DeviceLost, id="launch failure"),
+    ],
+)
+def test_failures_of_the_device(tmp_path: Path, net: type[nn.Module], error: type[ModelError]) -> None:
+    engine = started(tmp_path, toy_spec(net))
+    with pytest.raises(error):
+        engine.run(list(pictures(2, white_corner=(1,))))
+    assert len(engine.run(list(pictures(2)))) == 2
+
+
+def test_nan_is_the_failure_of_one(tmp_path: Path) -> None:
+    engine = started(tmp_path, toy_spec(giving(torch.nan)))
+    results = engine.run(list(pictures(4, white_corner=(2,))))
+    assert [isinstance(result, InferenceFailed) for result in results] == [False, False, True, False]
+
+
+class Forgetful(Toy):
+    """Answers one picture too few when there are two."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y[:-1] if len(y) == 2 else y
+
+
+class Narrow(Toy):
+    """Answers at half its side when there are two pictures."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y[..., ::2, ::2] if len(y) == 2 else y
+
+
+@pytest.mark.parametrize("net", [pytest.param(Forgetful, id="count"), pytest.param(Narrow, id="side")])
+def test_an_answer_of_another_shape_is_refused(tmp_path: Path, net: type[nn.Module]) -> None:
+    engine = started(tmp_path, toy_spec(net), max_batch=1)
+    with pytest.raises(InferenceFailed, match="the network gave"):
+        engine.predict(pictures(2))
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if there[name]:
+        pytest.skip(f"this machine has {name}")
+    with pytest.raises(ValueError, match=f"'{name}' was asked for"):
+        choose_device(name)
+
+
+def test_every_machine_has_a_device() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in {"cpu", "cuda", "mps"}
+
+
+class Counting(Toy):
+    """Notes how many threads torch has for each call, which takes `seconds` of waiting."""
+
+    seconds: ClassVar[float] = 0.0
+    threads: ClassVar[list[int]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.mean() < 1e6:  # always; a data-dependent course keeps the tracer out
+            self.threads.append(torch.get_num_threads())
+            time.sleep(self.seconds)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "alone"), [pytest.param(0.0, 1, id="light"), pytest.param(0.21, 3, id="heavy")]
+)
+def test_threads(tmp_path: Path, seconds: float, alone: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "threads", [])
+    monkeypatch.setattr(Counting, "seconds", seconds)
+    engine = started(tmp_path, toy_spec(Counting), max_batch=1, cores=3)
+
+    def call() -> None:
+        engine.predict(pictures(1))
+
+    Counting.threads.clear()
+    in_thread(call)
+    assert Counting.threads == [alone]
+    if seconds:
+        first = threading.Thread(target=call)
+        first.start()
+        while len(Counting.threads) < 2:
+            time.sleep(0.001)
+        in_thread(call)
+        first.join()
+        assert Counting.threads == [alone, alone, 1], "side by side, one core each"
+
+
+def in_thread(call: Callable[[], None]) -> None:
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+class TwiceUsed(nn.Module):
+    """One convolution before two different batch norms: nothing here may be folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.one, self.two = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.one(self.conv(x)) + self.two(self.conv(x))
+        return y
+
+
+class Looked(nn.Module):
+    """A convolution whose result is used beside its batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        z: Tensor = self.norm(y) + y
+        return z
+
+
+class First(nn.Module):
+    """A batch norm on the input itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x)
+        return y
+
+
+@pytest.mark.parametrize(
+    ("net", "left"),
+    [
+        pytest.param(Toy, 0, id="all folded"),
+        pytest.param(giving(0.0), 2, id="untraceable"),
+        pytest.param(TwiceUsed, 2, id="convolution used twice"),
+        pytest.param(Looked, 1, id="result used twice"),
+        pytest.param(First, 1, id="no convolution"),
+    ],
+)
+def test_folding_keeps_the_function(net: Callable[[], nn.Module], left: int) -> None:
+    torch.manual_seed(2)
+    original = net().eval()
+    for name, buffer in original.named_buffers():
+        if name.endswith("running_var"):
+            nn.init.uniform_(buffer, 0.5, 2)
+        elif name.endswith("running_mean"):
+            nn.init.normal_(buffer)
+    x = torch.randn(2, 3, 16, 16)
+    with torch.inference_mode():
+        expected = original(x)
+        folded = fold_batch_norm(original)
+        torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left

@@ -1,0 +1,51 @@
+"""What every record of the registry promises."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import weights
+from model.registry import REGISTRY, ModelSpec
+
+SPECS = [pytest.param(spec, id=name) for name, spec in REGISTRY.items()]
+SHIPPED = [pytest.param(spec, id=spec.name) for spec in REGISTRY.values() if spec.weights.shipped]
+
+
+def test_keys_are_names() -> None:
+    assert all(spec.name == key for key, spec in REGISTRY.items())
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_records_are_complete(spec: ModelSpec) -> None:
+    assert spec.side % 32 == 0
+    assert all(0 < value < 1 for value in (*spec.mean, *spec.std))
+    assert spec.licence in {"MIT", "Apache-2.0", "BSD-3-Clause"}
+    assert spec.paper
+    assert spec.description
+    assert Path(spec.weights.file).name == spec.weights.file
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_networks_build_and_answer_in_shape(spec: ModelSpec) -> None:
+    with torch.device("meta"):
+        net = spec.build().eval()
+        logits = net(torch.empty(1, 3, spec.side, spec.side))
+    assert logits.shape == (1, 1, spec.side, spec.side)
+
+
+@pytest.mark.parametrize("spec", SHIPPED)
+def test_shipped_weights_are_there_small_and_pinned(spec: ModelSpec) -> None:
+    checkpoint = weights.load(spec, Path("unused"))
+    assert spec.weights.sha256 == checkpoint.sha256
+    assert (weights.SHIPPED / spec.weights.file).stat().st_size == spec.weights.size
+    assert (weights.SHIPPED / spec.weights.file).stat().st_size <= 16_000_000
+    assert checkpoint.golden is not None
+    assert checkpoint.golden.max() - checkpoint.golden.min() > 0.5, "the self-test could not fail"
+
+
+def test_reading_the_registry_does_not_wait_for_torch() -> None:
+    code = "import sys, model.registry, model.config; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
