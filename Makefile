@@ -35,14 +35,15 @@ check: setup ## Format, lint, types, layers, and that the generated docs are fre
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m api.settings --check docs/CONFIGURATION.md
+	$(BIN)/python docs/configuration.py --check
 
 format: setup ## Formats and mends what can be mended.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: setup ## Writes the generated pages again.
-	$(BIN)/python -m api.settings docs/CONFIGURATION.md
+	$(BIN)/python docs/configuration.py
+	$(BIN)/python docs/pictures.py
 
 bench: setup ## Networks, the work around them part by part, and the whole service; ratios within one run.
 	$(BIN)/python -m tests.bench.host

@@ -56,7 +56,7 @@ class Batcher(Generic[T, R]):
     max_queue: items that may wait, those on the device not counted.
     streams: batches on the device at once; `executor` must have as many threads.
     on_batch: called after every run that succeeded, with the number of its items.
-    clock, jitter: seams for tests.
+    clock: monotonic, seconds. jitter: a factor on each Retry-After. Seams for tests.
     """
 
     def __init__(
@@ -210,9 +210,9 @@ class Batcher(Generic[T, R]):
             self._answer(jobs, results)
 
     async def _timed_run(self, items: list[T]) -> Sequence[R | InferenceFailed]:
-        start = time.perf_counter()
+        start = self._clock()
         results = await asyncio.get_running_loop().run_in_executor(self._executor, self._run, items)
-        seconds = time.perf_counter() - start
+        seconds = self._clock() - start
         if len(results) != len(items):
             raise InferenceFailed(f"{len(results)} results for {len(items)} items")
         rate = self._streams * len(items) / max(seconds, 1e-6)

@@ -148,7 +148,7 @@ class TorchEngine:
         reference, full_seconds = self._timed(full, probe)
         if precision == "float32":
             return full, full_seconds
-        wanted = _half_precisions(self.device) if precision == "auto" else [getattr(torch, precision)]
+        wanted = half_precisions(self.device) if precision == "auto" else [getattr(torch, precision)]
         for dtype in wanted:
             half = AlphaNet(copy.deepcopy(net).to(dtype), self.spec).to(self.device)
             alpha, seconds = self._timed(half, probe)
@@ -212,7 +212,7 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
     return traced
 
 
-def _half_precisions(device: torch.device) -> list[torch.dtype]:
+def half_precisions(device: torch.device) -> list[torch.dtype]:
     """Candidates, best first. A CPU without bfloat16 instructions emulates them, minutes per picture."""
     if device.type == "cuda":
         return [torch.float16, torch.bfloat16]

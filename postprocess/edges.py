@@ -4,11 +4,14 @@ Where a matte is undecided, the colours on its two sides decide. Around every ce
 subject and the background are two clouds of colours with means F and B and a common covariance S
 (Fisher's linear discriminant). w = S⁻¹(F - B) is the direction that tells them apart best, and
 
-    alpha = (w·(I - B) + PRIOR * alpha₀) / (w·(F - B) + PRIOR)
+    alpha = (w·(I - B) + p alpha₀) / (D + p),   D = w·(F - B),   p = CLEAR² / (D e)
 
-is 0 at B and 1 at F where the clouds lie apart, and the network's own alpha₀ where they do not. A guided
-filter (He & Sun 2015, "Fast Guided Filter") then writes the result as a local linear function of colour,
-a·I + b, which is evaluated at full resolution. A guided filter alone is the same discriminant shrunk
+is 0 at B and 1 at F where the clouds lie well apart (D, squared, in standard deviations), and the network's
+own alpha₀ where they do not: two sides of any texture differ a little, which says nothing. e, in [0, 1], is
+how much of the window the network is sure of: where it doubts a whole region there is nothing to learn from.
+
+A guided filter (He & Sun 2015, "Fast Guided Filter") then writes the result as a local linear function of
+colour, a·I + b, which is evaluated at full resolution. A guided filter alone is the same discriminant shrunk
 towards the local mean, so that it can sharpen a blurred matte only in part.
 """
 
@@ -27,7 +30,7 @@ _RADII = (
 )  # of the windows, share of the grid's longer side; wide first, to mend misplaced edges
 _GUIDED_RADIUS = 2  # cells
 _STEEPNESS = 4  # power of alpha as a weight: undecided cells say little about either cloud
-_PRIOR = 5.0  # what alpha₀ weighs against the squared distance of the clouds in standard deviations
+_CLEAR = 8.0  # squared distance, in standard deviations, from which the colours outweigh the network
 _NOISE = 3e-4  # variance of a photo's noise, colours in [0, 1]: about 4 of 255
 _SMOOTH = 1e-4  # the guided filter's epsilon
 
@@ -124,9 +127,11 @@ def _discriminate(guide: Floats, alpha: Floats, band: Mask, radius: int) -> Floa
     apart = mean_f - mean_b
     direction = _solve(spread / (weight_f + weight_b), apart, _NOISE)
     along = np.einsum("nc,nc->n", direction, guide[band] - mean_b)
-    distance = np.maximum(np.einsum("nc,nc->n", direction, apart), 0)
+    distance = np.maximum(np.einsum("nc,nc->n", direction, apart), np.float32(1e-6))
+    evidence = np.minimum((weight_f + weight_b)[:, 0], 1)
+    prior = np.float32(_CLEAR**2) / (distance * evidence)
     decided = alpha.copy()
-    decided[band] = np.clip((along + _PRIOR * alpha[band]) / (distance + _PRIOR), 0, 1)
+    decided[band] = np.clip((along + prior * alpha[band]) / (distance + prior), 0, 1)
     return decided
 
 

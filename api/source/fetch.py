@@ -20,6 +20,7 @@ from api.errors import (
 from api.source.netguard import NetGuard, Network, Resolver, SystemResolver, host_of, port_of
 from model.deadline import Deadline
 
+_TINY = 1_024  # bytes
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Whatever the network, the peer's protocol or its certificate can do to us. SSLError is an OSError.
 _TRANSPORT_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, OSError, UnicodeError)
@@ -36,7 +37,10 @@ class FetchConfig(BaseModel):
     connect_timeout: float = Field(2.0, gt=0, le=60, description="Seconds to connect to one address.")
     max_bytes: int = Field(25_000_000, gt=0, le=1_000_000_000, description="Largest body, bytes.")
     max_overhead: int = Field(
-        262_144, ge=65_536, le=16_777_216, description="Headers and framing that a response may cost, bytes."
+        65_536,
+        ge=4_096,
+        le=16_777_216,
+        description="Headers and framing that a response may cost, bytes; chunks may add a 64th of the body.",
     )
     max_redirects: int = Field(3, ge=0, le=10, description="Redirects followed.")
     stall_grace: float = Field(2.0, gt=0, le=60, description="Seconds before min_rate applies to a body.")
@@ -176,6 +180,8 @@ class HttpFetcher:
                     wire.body += len(chunk)
                     if wire.body > self._config.max_bytes:
                         raise SourceTooLarge(f"more than {self._config.max_bytes} bytes")
+                    if len(chunk) < _TINY:
+                        await asyncio.sleep(0)  # many of them arrive at once: others have their turn between
                     # Each byte earns time: who falls behind min_rate after the grace has none left.
                     stall.reschedule(now + self._config.stall_grace + wire.body / self._config.min_rate)
             except _TRANSPORT_ERRORS as exc:
@@ -210,7 +216,7 @@ class _Wire(httpcore.AsyncNetworkBackend):
 
     def count(self, arrived: int) -> None:
         """Raises SourceUnreachable when headers, 1xx answers or tiny chunks outweigh what they carry."""
-        if self._arrived - self.body > self._max_overhead:
+        if self._arrived - self.body > self._max_overhead + self.body // 64:
             raise SourceUnreachable("too many bytes of headers and framing")
         self._arrived += arrived
 

@@ -7,17 +7,19 @@ from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
+from model.engine import half_precisions
 from model.nets.lite import Lite
+from model.registry import REGISTRY
 from model.training.losses import deeply_supervised
 from model.training.packs import read_pairs, read_pictures, validation_names
 from model.training.recipe import Recipe
 from model.training.scenes import Library, Scenes
+from model.weights import store
 
-MEAN, STD = 0.5, 0.5
+SPEC = REGISTRY["lite"]
 BACKBONE = "backbone-mobilenetv2-imagenet.safetensors"
 
 
@@ -44,7 +46,7 @@ def train(
                 log.add_scalar("learning_rate", run.optimizer.param_groups[0]["lr"], run.step)
             if run.step % checkpoint_every == 0 or run.step == run.total_steps:
                 run.save()
-    return run.export(out / "lite.safetensors")
+    return run.export()
 
 
 def read_library(data: Path, recipe: Recipe, device: torch.device) -> Library:
@@ -77,6 +79,7 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         self.recipe, self.out, self.device = recipe, out, device
         self.total_steps = sum(phase.steps for phase in recipe.phases)
+        self.mean, self.std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (SPEC.mean, SPEC.std))
         self.network = Lite()
         self.network.encoder.load_pretrained(load_file(data / BACKBONE))
         self.network.to(device).train()
@@ -92,6 +95,7 @@ class Run:
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
         )
+        self.bf16 = torch.bfloat16 in half_precisions(device)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.step = 0
         if self.checkpoint.exists():
@@ -108,8 +112,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         pictures, mattes = scenes.batch(self.step, side)
-        pictures = ((pictures - MEAN) / STD).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        pictures = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             outputs = self.network(pictures)
         loss = deeply_supervised([output.float() for output in outputs], mattes, least_scale=4)
         self.optimizer.zero_grad(set_to_none=True)
@@ -149,14 +153,10 @@ class Run:
         self.average = state["average"]
         self.step = int(state["step"])
 
-    def export(self, path: Path) -> Path:
-        """The averaged weights as float16 safetensors."""
-        tensors: dict[str, Tensor] = {
-            name: value.half().contiguous() if value.dtype.is_floating_point else value.contiguous()
-            for name, value in self.average.items()
-        }
-        save_file(tensors, path, metadata={"recipe": json.dumps(asdict(self.recipe)), "step": str(self.step)})
-        return path
+    def export(self) -> Path:
+        """Writes the averaged weights, float16, and the alpha that proves them, as the service loads them."""
+        store(SPEC, self.average, self.out, dtype=torch.float16)
+        return self.out / SPEC.weights.file
 
 
 def schedule(recipe: Recipe, step: int) -> tuple[int, float]:

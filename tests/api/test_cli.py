@@ -18,8 +18,10 @@ import pytest
 from skimage.data import astronaut
 
 COMMAND = Path(sys.executable).with_name("objectcut")
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+PROCESS_SECONDS = 200.0
+"""Longest wait for one process: seconds of work, on a machine that may be busy with others."""
+
+pytestmark = pytest.mark.timeout(2 * PROCESS_SECONDS)
 
 
 def photo() -> bytes:
@@ -31,7 +33,9 @@ def photo() -> bytes:
 
 
 def run(*arguments: str, cwd: Path, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run([COMMAND, *arguments], cwd=cwd, input=stdin, capture_output=True, timeout=110)
+    return subprocess.run(
+        [COMMAND, *arguments], cwd=cwd, input=stdin, capture_output=True, timeout=PROCESS_SECONDS
+    )
 
 
 def test_version(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     heavy = ("torch", "cv2", "numpy", "fastapi", "uvicorn", "httpx", "PIL", "google.cloud.storage")
     code = f"import sys, api.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROCESS_SECONDS, check=True
     )
     assert found.stdout.strip() == "[]"
 
@@ -73,12 +77,20 @@ def test_evaluate_a_model(tmp_path: Path) -> None:
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     (tmp_path / "images" / "astronaut.jpg").write_bytes(photo())
-    assert run("cut", "images", "-o", "masks", "--output", "mask", cwd=tmp_path).returncode == 0
-    arguments = ("--model", "lite", "--images", "images", "--masks", "masks", "--json", "figures.json")
-    result = run("evaluate", *arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    figures = json.loads((tmp_path / "figures.json").read_bytes())
-    assert figures["mean"]["IoU"] > 0.99, "its own mask is what it is measured against"
+    mask = cv2.ellipse(np.zeros((512, 512), np.uint8), (230, 300), (150, 220), 0, 0, 360, 255, -1)
+    cv2.imwrite(str(tmp_path / "masks" / "astronaut.png"), mask)
+
+    common = ("evaluate", "--masks", "masks", "--predictions", "kept", "--per-image")
+    predicted = run(*common, "--model", "lite", "--images", "images", "--json", "model.json", cwd=tmp_path)
+    assert predicted.returncode == 0, predicted.stderr
+    again = run(*common, "--json", "kept.json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    figures = [json.loads((tmp_path / name).read_bytes()) for name in ("model.json", "kept.json")]
+    assert figures[0] == figures[1], "the predictions are kept, and are what was measured"
+    assert set(figures[0]["images"]) == {"astronaut"}
+    kept = cv2.imread(str(tmp_path / "kept" / "astronaut.png"), cv2.IMREAD_UNCHANGED)
+    assert kept is not None
+    assert kept.shape == (512, 512)
 
 
 @contextmanager
@@ -95,7 +107,7 @@ def serving(cwd: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
 def test_serve_until_sigterm(tmp_path: Path, unused_tcp_port: int) -> None:
     origin = f"http://127.0.0.1:{unused_tcp_port}"
     with serving(tmp_path, "--port", str(unused_tcp_port), "--anonymous") as child:
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + PROCESS_SECONDS
         while True:
             assert child.poll() is None
             assert time.monotonic() < until
@@ -109,7 +121,7 @@ def test_serve_until_sigterm(tmp_path: Path, unused_tcp_port: int) -> None:
         assert made.json()["url"].startswith(f"{origin}/v1/cutouts/")
         assert httpx.get(made.json()["url"]).headers["content-type"] == "image/png"
         child.send_signal(signal.SIGTERM)
-        assert child.wait(STOP_SECONDS) == 0
+        assert child.wait(PROCESS_SECONDS) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
@@ -122,6 +134,6 @@ def test_serve_until_sigterm(tmp_path: Path, unused_tcp_port: int) -> None:
 )
 def test_serve_refuses_to_start(tmp_path: Path, arguments: list[str], status: int, says: bytes) -> None:
     with serving(tmp_path, *arguments) as child:
-        _, errors = child.communicate(timeout=60)
+        _, errors = child.communicate(timeout=PROCESS_SECONDS)
     assert child.returncode == status
     assert says in errors

@@ -29,7 +29,7 @@ class ScriptedDevice:
 
     poison: items whose batch raises. nan: items that fail in their place. short: items whose batch gives one
     result too few. sticky: items whose batch loses the device. fits: items that memory has room for.
-    gate: while it is cleared, every run waits for it.
+    gate: while it is cleared, every run waits for it. clock: a run takes a second of it.
     """
 
     poison: set[int] = field(default_factory=set)
@@ -39,6 +39,7 @@ class ScriptedDevice:
     fits: float = math.inf
     runs: list[list[int]] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
+    clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -46,6 +47,7 @@ class ScriptedDevice:
     def run(self, items: Sequence[int]) -> list[int | InferenceFailed]:
         self.runs.append(list(items))
         assert self.gate.wait(10)
+        self.clock.now += 1
         if self.sticky & set(items):
             raise DeviceLost(STICKY)
         if len(items) > self.fits:
@@ -126,7 +128,7 @@ async def test_an_idle_device_waits_for_nobody() -> None:
 async def test_a_busy_device_waits_for_company_but_not_for_long() -> None:
     device = ScriptedDevice()
     device.gate.clear()
-    async with serving(device, streams=2, max_batch=2, max_wait=0.15) as batcher:
+    async with serving(device, streams=2, max_batch=2, max_wait=0.4) as batcher:
         first = asyncio.create_task(batcher.submit(1, later()))
         await device.busy(1)
         lone = asyncio.create_task(batcher.submit(2, later()))
@@ -243,11 +245,13 @@ async def test_a_lost_device_fails_everybody_once() -> None:
 )
 async def test_a_full_queue_refuses_at_once(jitter: float, retry_after: int) -> None:
     device = ScriptedDevice()
-    device.gate.clear()
-    async with serving(device, max_batch=1, max_queue=2, jitter=lambda: jitter) as batcher:
-        batcher._rate = 1.0  # pictures per second
+    async with serving(
+        device, max_batch=1, max_queue=2, jitter=lambda: jitter, clock=device.clock
+    ) as batcher:
+        await batcher.submit(9, later())  # at one picture per second
+        device.gate.clear()
         first = asyncio.create_task(outcomes(batcher, [0]))
-        await device.busy()
+        await device.busy(2)
         others = asyncio.create_task(outcomes(batcher, [1, 2, 3, 4, 5]))
         await asyncio.sleep(0.01)
         assert batcher.waiting == 2

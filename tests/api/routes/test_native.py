@@ -48,7 +48,9 @@ SOURCES: list[Any] = [
     pytest.param({"json": {"image_base64": TEXT, "image_url": None}}, id="JSON image_base64"),
     pytest.param({"json": {"image_base64": f"data:image/jpeg;base64,{TEXT}"}}, id="data: prefix"),
     pytest.param({"content": PHOTO, "headers": {"Content-Type": "image/jpeg"}}, id="raw image"),
-    pytest.param({"content": PHOTO, "headers": {"Content-Type": "application/octet-stream"}}, id="raw octets"),
+    pytest.param(
+        {"content": PHOTO, "headers": {"Content-Type": "application/octet-stream"}}, id="raw octets"
+    ),
     pytest.param({"content": PHOTO}, id="raw without a type"),
 ]
 
@@ -62,7 +64,15 @@ async def test_every_way_to_send_a_picture(request_: dict[str, Any]) -> None:
         assert answer.headers["location"] == f"/v1/cutouts/{cutout['id']}"
         assert (cutout["width"], cutout["height"], cutout["format"]) == (96, 64, "png")
         assert (cutout["media_type"], cutout["model"]) == ("image/png", "lite")
-        assert set(cutout["timings_ms"]) == {"fetch", "decode", "matte", "refine", "compose", "encode", "store"}
+        assert set(cutout["timings_ms"]) == {
+            "fetch",
+            "decode",
+            "matte",
+            "refine",
+            "compose",
+            "encode",
+            "store",
+        }
         box = cutout["bounding_box"]
         assert 0 < box["left"] < 48 < box["left"] + box["width"] < 96
         stored = await served.http.get(cutout["url"])
@@ -113,7 +123,9 @@ REFUSED: list[Any] = [
     pytest.param({"files": FILE, "data": {"model": "u2net"}}, 400, "must be one of lite", id="no such model"),
     pytest.param({"files": FILE, "data": {"model": "../lite"}}, 400, "must be one of lite", id="a path"),
     pytest.param({"files": FILE, "data": {"background": "octarine"}}, 400, "not a colour", id="no colour"),
-    pytest.param({"files": FILE, "data": {"morphology": "open,melt"}}, 400, "morphology.1", id="no operation"),
+    pytest.param(
+        {"files": FILE, "data": {"morphology": "open,melt"}}, 400, "morphology.1", id="no operation"
+    ),
     pytest.param({"files": FILE, "data": {"crop": ["1", "0"]}}, 400, "crop: given twice", id="twice"),
     pytest.param(
         {"files": FILE, "data": {"crop": "1"}, "params": {"crop": "1"}}, 400, "crop: given twice", id="query"
@@ -155,7 +167,10 @@ async def test_what_is_refused(request_: dict[str, Any], status: int, detail: st
 async def test_every_bad_option_is_told() -> None:
     async with serving() as served:
         answer = await served.http.post("/v1/cutouts", files=FILE, data={"quality": "0", "edges": "x"})
-        assert [error["detail"].partition(":")[0] for error in answer.json()["errors"]] == ["edges", "quality"]
+        assert [error["detail"].partition(":")[0] for error in answer.json()["errors"]] == [
+            "edges",
+            "quality",
+        ]
 
 
 class TestOptions:
@@ -398,7 +413,10 @@ async def test_facts_and_a_fresh_link() -> None:
 async def test_hostile_names_are_not_found(method: str, name: str) -> None:
     async with serving() as served:
         answer = await served.http.request(method, f"/v1/cutouts/{name}")
-        assert (answer.status_code, answer.json()["code"]) in {(404, "not_found"), (405, "method_not_allowed")}
+        assert (answer.status_code, answer.json()["code"]) in {
+            (404, "not_found"),
+            (405, "method_not_allowed"),
+        }
 
 
 class TestKeys:
@@ -446,7 +464,10 @@ async def test_models() -> None:
 
 
 async def test_source_errors_never_say_why() -> None:
-    pages = {"https://a.example/": SourceForbidden("10.0.0.1 is private"), "https://b.example/": CorruptImage()}
+    pages = {
+        "https://a.example/": SourceForbidden("10.0.0.1 is private"),
+        "https://b.example/": CorruptImage(),
+    }
     async with serving(fetcher=FakeFetcher(pages)) as served:
         refused = await served.http.post("/v1/cutouts", json={"image_url": "https://a.example/"})
         assert (refused.status_code, refused.json()["code"]) == (422, "source_forbidden")

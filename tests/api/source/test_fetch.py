@@ -18,14 +18,15 @@ from api.source.fetch import FetchConfig, HttpFetcher
 from model.deadline import Deadline
 from tests.origin import PUBLIC, FakeDNS, LoopbackNetwork, ScriptedOrigin, redirect, reply
 
+TLS = httpcore.default_ssl_context()  # costly to make, so made once
 BODY = bytes(range(256)) * 40
 
 
 def fetcher_for(origin: ScriptedOrigin, **settings: object) -> HttpFetcher:
     """Its img.example and other.example have public addresses that lead to `origin`."""
     names = {"img.example": [[PUBLIC]], "other.example": [["93.184.216.35"]]}
-    config = FetchConfig(**settings)  # type: ignore[arg-type]
-    return HttpFetcher(config, resolve=FakeDNS(names), network=origin.network())
+    config = FetchConfig(**settings)
+    return HttpFetcher(config, resolve=FakeDNS(names), network=origin.network(), tls=TLS)
 
 
 async def test_the_body_comes_back_whole() -> None:
@@ -89,7 +90,7 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
 
 async def test_a_lan_can_be_allowed_and_only_that() -> None:
     async with ScriptedOrigin({"/": reply(BODY), "/away": redirect("http://10.0.0.1/")}) as origin:
-        fetcher = HttpFetcher(FetchConfig(allow_networks=("127.0.0.0/8",), ports=(origin.port, 80)))  # type: ignore[arg-type]
+        fetcher = HttpFetcher(FetchConfig(allow_networks=("127.0.0.0/8",), ports=(origin.port, 80)))
         assert await fetcher.fetch(origin.url(), deadline=Deadline.after(5)) == BODY
         with pytest.raises(SourceForbidden):
             await fetcher.fetch(origin.url("/away"), deadline=Deadline.after(5))
@@ -188,7 +189,7 @@ def open_sockets() -> list[str]:
 )
 def test_a_wrong_setting_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        FetchConfig(**setting)  # type: ignore[arg-type]
+        FetchConfig(**setting)
 
 
 async def test_close_ends_the_resolvers_threads() -> None:

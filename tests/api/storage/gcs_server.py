@@ -96,17 +96,29 @@ class Handler(RequestHandler):  # type: ignore[misc]
         with self.server.lock:
             self.storage.request.generation = query.get("ifGenerationMatch")
             try:
-                if query.get("ifMetagenerationMatch") not in (None, self.metageneration(unquote(url.path))):
+                found = self.resource(unquote(url.path)) or {}
+                if query.get("ifMetagenerationMatch") not in (None, found.get("metageneration")):
                     raise PreconditionFailed
-                emulated()
+                if self.command == "PATCH" and self.goes_back(found):
+                    self.send_error(400)
+                else:
+                    emulated()
             except PreconditionFailed:
                 self.send_error(412)
 
-    def metageneration(self, path: str) -> str | None:
+    def resource(self, path: str) -> dict[str, Any] | None:
+        """What the emulator knows of the bucket or object that the path names."""
         bucket, _, name = path.removeprefix("/storage/v1/b/").partition("/o/")
-        of_object = self.storage.objects.get(bucket, {}).get(name)
-        found = of_object if name else self.storage.buckets.get(bucket)
-        return found["metageneration"] if found else None
+        known = self.storage.objects.get(bucket, {}) if name else self.storage.buckets
+        found: dict[str, Any] | None = known.get(name or bucket)
+        return found
+
+    def goes_back(self, found: dict[str, Any]) -> bool:
+        """Whether the request's body sets a custom time to an earlier one, which Google refuses."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile = io.BytesIO(body)
+        earlier: bool = json.loads(body).get("customTime", "9999") < found.get("customTime", "")
+        return earlier
 
     def send(self, answer: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()

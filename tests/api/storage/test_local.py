@@ -102,6 +102,28 @@ async def test_processes_share_a_folder(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_slower_of_two_writers_keeps_the_bytes_of_the_faster(tmp_path: Path) -> None:
+    clock = Clock(time.time())
+
+    class DiskOfTheSlower(Disk):
+        """Asked when the object was not there yet and is about to be written."""
+
+        def __call__(self, path: Path) -> Disk:
+            asyncio.run(put_by_another())
+            return self
+
+    async def put_by_another() -> None:
+        faster = opened(tmp_path, clock)
+        await faster.put(key_of("a"), picture(b"faster"), facts={"n": "1"}, deadline=soon())
+        await faster.close()
+
+    slower = opened(tmp_path, clock, disk_usage=DiskOfTheSlower(10**12, 10**12))
+    await slower.put(key_of("a"), picture(b"slower"), facts={"n": "2"}, deadline=soon())
+    assert (await slower.read(key_of("a"), deadline=soon()))[0] == b"faster"
+    assert dict((await slower.find(key_of("a"), deadline=soon())).facts) == {"n": "1"}
+    await slower.close()
+
+
 async def test_survives_a_restart(tmp_path: Path) -> None:
     clock = Clock()
     first = opened(tmp_path, clock)

@@ -1,0 +1,155 @@
+"""Health, readiness, metrics, the list of errors, the page."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from api import problems
+from api.errors import InferenceFailed
+from tests.fakes import FakeEngine, photo
+from tests.service import serving
+
+FILE = {"image": ("a.jpg", photo())}
+
+
+async def test_healthy_is_not_ready() -> None:
+    async with serving(engine=FakeEngine(ready=False)) as served:
+        assert (await served.http.get("/healthz")).json() == {"status": "ok"}
+        answer = await served.http.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["ready"] is False
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_ready_tells_the_hardware() -> None:
+    async with serving() as served:
+        answer = await served.http.get("/readyz")
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "ready": True,
+            "draining": False,
+            "models": {"lite": {"warm": True, "device": "none", "precision": "float32", "sha256": "0" * 64}},
+        }
+
+
+@pytest.mark.parametrize("state", [pytest.param("draining"), pytest.param("lost")])
+async def test_not_ready_while(state: str) -> None:
+    async with serving() as served:
+        setattr(served.service, state, "yes")
+        assert (await served.http.get("/readyz")).status_code == 503
+        assert (await served.http.post("/v1/cutouts", files=FILE)).status_code == 201
+
+
+async def test_metrics() -> None:
+    engine = FakeEngine()
+    async with serving(engine=engine) as served:
+        await served.http.post("/v1/cutouts", files=FILE)
+        engine.fails = InferenceFailed("poison")
+        await served.http.post("/v1/cutouts", files=FILE)
+        await served.http.get("/a-stranger's-path")
+        served.service.metrics.batch("lite", 3)
+        served.service.metrics.refused("private")
+        answer = await served.http.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        lines = answer.text.splitlines()
+        for line in (
+            'objectcut_requests_total{method="POST",route="/v1/cutouts",status="201"} 1.0',
+            'objectcut_requests_total{method="POST",route="/v1/cutouts",status="500"} 1.0',
+            'objectcut_requests_total{method="-",route="unmatched",status="404"} 1.0',
+            'objectcut_errors_total{code="inference_failed"} 1.0',
+            'objectcut_request_seconds_count{route="/v1/cutouts"} 2.0',
+            'objectcut_batch_size_sum{model="lite"} 3.0',
+            'objectcut_fetch_refused_total{reason="private"} 1.0',
+            "objectcut_in_flight 0.0",
+            "objectcut_queue_depth 0.0",
+            *(
+                f'objectcut_stage_seconds_count{{stage="{stage}"}} {count}'
+                for stage, count in {"decode": 2.0, "matte": 1.0, "encode": 1.0, "store": 1.0}.items()
+            ),
+        ):
+            assert line in lines, line
+        assert "stranger" not in answer.text
+
+
+async def test_every_type_of_problem_leads_somewhere() -> None:
+    async with serving() as served:
+        page = (await served.http.get("/errors")).text
+        assert {f'id="{kind.code}"' for kind in problems.kinds()} <= set(re.findall(r'id="\w+"', page))
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href") and value:
+                self.found.append(value)
+            if name == "style" or name.startswith("on") or (tag == "script" and not dict(attrs).get("src")):
+                self.inline.append(name)
+
+
+async def test_the_page_needs_nobody_else() -> None:
+    async with serving() as served:
+        page = await served.http.get("/")
+        assert page.headers["content-type"].startswith("text/html")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        links = _Links()
+        links.feed(page.text)
+        assert links.inline == []
+        assert {"page.css", "page.js"} <= set(links.found)
+        for link in links.found:
+            if link != "data:,":
+                answer = await served.http.get(f"/{link}")
+                assert answer.status_code == 200, link
+                if link.startswith("page."):
+                    assert "http:" not in answer.text
+                    assert "https:" not in answer.text
+
+
+async def test_no_answer_lets_browsers_guess_its_type() -> None:
+    async with serving() as served:
+        for path in ("/", "/page.js", "/healthz", "/metrics", "/nothing", "/v1/models", "/stillalive"):
+            assert (await served.http.get(path)).headers["x-content-type-options"] == "nosniff", path
+
+
+async def test_the_document_tells_every_route_and_the_error_shape() -> None:
+    async with serving() as served:
+        document = (await served.http.get("/openapi.json")).json()
+        assert set(document["paths"]) == {
+            "/v1/cutouts",
+            "/v1/cutouts/{id}",
+            "/v1/models",
+            "/remove",
+            "/stillalive",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/errors",
+        }
+        post = document["paths"]["/v1/cutouts"]["post"]
+        assert set(post["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
+        form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+        assert {"image", "image_url", "background_image", "quality", "edges"} <= set(form)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                assert "422" not in operation["responses"]
+                failure = operation["responses"]["default"]["content"]["application/problem+json"]
+                assert failure["schema"] == {"$ref": "#/components/schemas/Problem"}
+        references = set(
+            re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', str(document).replace("'", '"'))
+        )
+        assert references <= set(document["components"]["schemas"])
+
+
+async def test_the_document_asks_for_keys_only_where_they_are_wanted() -> None:
+    async with serving({"anonymous": False, "secret_access": "x"}) as served:
+        paths = (await served.http.get("/openapi.json")).json()["paths"]
+        assert paths["/v1/cutouts"]["post"]["security"] == [{"key": []}, {"bearer": []}]
+        assert paths["/remove"]["post"]["security"] == [{"secret": []}]
+        assert "security" not in paths["/healthz"]["get"]

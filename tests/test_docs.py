@@ -1,0 +1,44 @@
+"""Promises about the documents: what they must name, that their links lead somewhere, that code in them parses."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api import problems
+from api.options import CutoutOptions
+from api.routes.bodies import CutoutRequest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+API = (ROOT / "docs" / "API.md").read_text()
+
+
+@pytest.mark.parametrize("option", sorted({*CutoutOptions.model_fields, *CutoutRequest.model_fields}))
+def test_every_option_is_documented(option: str) -> None:
+    assert f"`{option}`" in API
+
+
+@pytest.mark.parametrize("code", sorted({kind.code for kind in problems.kinds()}))
+def test_every_error_is_documented(code: str) -> None:
+    assert f"`{code}`" in API
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_in_documents_parses(document: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
+        compile(block, str(document), "exec")
+
+
+def test_make_verbs_in_documents_exist() -> None:
+    verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE))
+        assert named <= verbs, document.name
