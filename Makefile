@@ -45,10 +45,8 @@ docs: setup ## Writes the generated pages again.
 	$(BIN)/python docs/configuration.py
 	$(BIN)/python docs/pictures.py
 
-bench: setup ## Networks, the work around them part by part, and the whole service; ratios within one run.
-	$(BIN)/python -m tests.bench.host
-	$(BIN)/python -m tests.bench.networks
-	$(BIN)/python -m tests.bench.service
+bench: setup ## Networks, the work around them, the whole service; writes docs/BENCHMARK.md.
+	$(BIN)/python -m tests.bench
 
 clean: ## Removes what the verbs made.
 	rm -rf $(VENV) var demo-output build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -94,7 +94,7 @@ def assemble(
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
     fetcher = fetcher or HttpFetcher(settings.fetch, on_refusal=metrics.refused)
-    decoder = decoder or DecodePool(settings.decode, settings.isolation)
+    decoder = decoder or DecodePool(settings.decode, settings.isolation, workers=settings.cpu_jobs)
     store = store or open_store(settings.store)
     executor = ThreadPoolExecutor(settings.cpu_jobs, thread_name_prefix="picture")
     pipeline = Pipeline(
@@ -166,6 +166,7 @@ def create_app(
         version=version("objectcut"),
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         exception_handlers={HTTPException: _leave, RequestValidationError: _leave},
     )

@@ -13,6 +13,7 @@ from api.commands.models import models
 from api.commands.serve import serve
 from api.commands.terminal import told, warn
 from api.commands.train import train
+from api.commands.validate import validate
 from api.errors import ObjectCutError
 
 __all__ = ["app", "main"]
@@ -34,7 +35,7 @@ def objectcut(
     """Finds the subject of a photo and cuts it out."""
 
 
-for command in (cut, serve, train, evaluate, doctor):
+for command in (cut, serve, train, evaluate, validate, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
 

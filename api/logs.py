@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 REQUESTS = logging.getLogger("objectcut.requests")
 SERVICE = logging.getLogger("objectcut")
+REQUEST_ID: ContextVar[str] = ContextVar("REQUEST_ID")
+"""Set while a request is answered: every line that is logged meanwhile tells it."""
 
 
 class LogConfig(BaseModel):
@@ -33,6 +36,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if request_id := REQUEST_ID.get(None):
+            line["request_id"] = request_id
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

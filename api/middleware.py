@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.errors import ClientGone, ObjectCutError
-from api.logs import REQUESTS
+from api.logs import REQUEST_ID, REQUESTS
 from api.metrics import Metrics
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -57,6 +57,7 @@ class Exchanges:
             await self.app(scope, receive, send)
             return
         exchange = scope[_KEY] = Exchange(_request_id(scope))
+        REQUEST_ID.set(exchange.id)
         started = time.perf_counter()
         patient = self._sender(exchange, send)
         failure: BaseException | None = None

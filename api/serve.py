@@ -1,10 +1,12 @@
 """Runs the service under uvicorn: logs set up, and a stop that no request notices."""
 
+import math
 import signal
 import time
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from api import logs
 from api.app import Service, create_app
@@ -45,7 +47,14 @@ def serve(settings: Settings) -> int:
     """Serves until told to stop; the exit status. Raises SettingsError."""
     logs.configure(settings.logs)
     app = create_app(settings)
+    server_for(app).run()
+    return DEVICE_LOST if app.state.service.lost else 0
+
+
+def server_for(app: FastAPI) -> GracefulServer:
+    """The server of an app that create_app made."""
     service: Service = app.state.service
+    settings = service.settings
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -55,7 +64,6 @@ def serve(settings: Settings) -> int:
         server_header=False,
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=int(settings.limits.timeout + settings.limits.send_timeout),
+        timeout_graceful_shutdown=math.ceil(settings.limits.timeout + settings.limits.send_timeout),
     )
-    GracefulServer(config, service).run()
-    return DEVICE_LOST if service.lost else 0
+    return GracefulServer(config, service)

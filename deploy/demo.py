@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="where the PNG is saved")
     parser.add_argument("--keep", action="store_true", help="leave the service running until Ctrl-C")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the service ends too
     try:
         name, body = bundled_photo() if arguments.photo is None else named_photo(arguments.photo)
         with tempfile.TemporaryDirectory(prefix="objectcut-demo-") as data, service(Path(data)) as origin:
@@ -47,6 +48,8 @@ def main() -> int:
     except (DemoFailed, OSError, httpx.HTTPError) as exc:
         sys.stderr.write(f"demo failed: {exc}\n")
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -29,7 +29,8 @@ async def main() -> None:
             photo = getattr(data, name)()
             source = bytes(cv2.imencode(".png", photo[..., ::-1])[1])
             outcome = await pipeline.remove_background(Job(source, CutoutOptions()), Deadline.after(60))
-            rgba = cv2.imdecode(np.frombuffer(outcome.encoded.body, np.uint8), cv2.IMREAD_UNCHANGED)
+            stored = np.frombuffer(outcome.encoded.body, np.uint8)
+            rgba = np.asarray(cv2.imdecode(stored, cv2.IMREAD_UNCHANGED), np.uint8)
             width = round(photo.shape[1] * HEIGHT / photo.shape[0])
             columns.append(
                 np.vstack(

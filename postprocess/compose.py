@@ -91,7 +91,9 @@ def blurred(rgb: RGB, alpha: Alpha, share: float) -> RGB:
     while factor * 8 <= sigma and max(height, width) > _SMOOTH * factor:
         factor *= 2
     colours = reduce(rgb, factor).astype(np.float32)
-    weight = np.float32(1.001) - reduce(quantise(alpha), factor)[..., None] * np.float32(1 / 255)
+    free = 1 - reduce(quantise(alpha), factor)[..., None] * np.float32(1 / 255)
+    # Steep: a pixel that shows half of each would carry the subject's colour with it.
+    weight = free**4 + np.float32(1e-3)
     weighted = np.dstack([colours * weight, weight])
     spread = np.asarray(
         cv2.GaussianBlur(weighted, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE), np.float32

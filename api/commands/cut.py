@@ -64,6 +64,8 @@ def cut(
 ) -> None:
     """Cuts the subject out of photos."""
     options = cutout_options(chosen)
+    if background_image and options.background:
+        raise typer.BadParameter("not together with --background", param_hint="--background-image")
     found = find_photos(photos, recursive=recursive)
     if not found:
         raise typer.BadParameter("no photos there", param_hint="PHOTO...")

@@ -48,7 +48,7 @@ def evaluate(
         if model and images:
             paired(by_stem(images), by_stem(masks), "image")
             options = CutoutOptions(model=model, output="alpha", format="png", refine=not raw)
-            _predict(images, folder, options, jobs)
+            predict(images, folder, options, jobs)
         report = _score(folder, masks, jobs)
     _show(report, per_image=per_image)
     if json_file:
@@ -111,7 +111,8 @@ def read_gray(path: Path) -> "Gray":
     return np.ascontiguousarray(picture, np.uint8)
 
 
-def _predict(images: Path, folder: Path, options: CutoutOptions, jobs: int | None) -> None:
+def predict(images: Path, folder: Path, options: CutoutOptions, jobs: int | None) -> None:
+    """Writes the prediction of every photo of a folder into another. Raises typer.Exit when one fails."""
     photos = find_photos([images], recursive=False)
     if failed := cut_into(Folder(folder, photos), photos, options, jobs=min(jobs or DEFAULT_JOBS, MOST_JOBS)):
         warn(f"{failed} of {len(photos)} photos could not be predicted")

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from api import problems
 from api.metrics import Metrics
+from api.routes.reference import reference_page
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -42,6 +43,12 @@ def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRout
     async def error_list() -> Response:
         """Every `code` that a failure may have: where `type` leads to."""
         return HTMLResponse(_error_page(), headers={"Content-Security-Policy": "default-src 'none'"})
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(
+            reference_page(request.app.openapi()), headers={"Content-Security-Policy": PAGE_POLICY}
+        )
 
     for name, media_type in PAGE_FILES.items():
         _serve_page_file(router, name, media_type)

@@ -12,7 +12,7 @@ import cv2
 from model.evaluation.metrics import Gray, PairScores, evaluate_pair
 from model.evaluation.report import Report, summarise
 
-__all__ = ["ArrayPair", "Pair", "evaluate"]
+__all__ = ["ArrayPair", "Pair", "evaluate", "score"]
 
 WORTH_A_PROCESS = 16
 """Pairs: scoring about that many small ones takes as long as starting a process."""
@@ -54,6 +54,17 @@ def evaluate(
 
     Raises ValueError for no pairs, for two of one name, and what a pair's `load` raises.
     """
+    scored = score(pairs, jobs=jobs, on_pair=on_pair)
+    return Report(summarise(list(scored.values())), {name: pair.scores for name, pair in scored.items()})
+
+
+def score(
+    pairs: Sequence[Pair], *, jobs: int | None = None, on_pair: Callable[[str], None] = lambda _: None
+) -> dict[str, PairScores]:
+    """Every pair's scores with its curves, by name: `summarise` makes the figures of any part of them.
+
+    Arguments as of `evaluate`. Raises ValueError for two of one name, and what a pair's `load` raises.
+    """
     names = [pair.name for pair in pairs]
     if len(set(names)) < len(names):
         raise ValueError("two pairs share a name")
@@ -62,8 +73,7 @@ def evaluate(
     for name, scores in zip(names, _scores(pairs, jobs), strict=True):
         scored[name] = scores
         on_pair(name)
-    mean = summarise(list(scored.values()))
-    return Report(mean, {name: pair.scores for name, pair in scored.items()})
+    return scored
 
 
 def _scores(pairs: Sequence[Pair], jobs: int) -> Iterator[PairScores]:

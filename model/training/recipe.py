@@ -45,7 +45,7 @@ class Recipe:
 
 
 LITE = Recipe(
-    phases=(Phase(side=224, steps=2600), Phase(side=320, steps=800, decay=True)),
+    phases=(Phase(side=224, steps=2100), Phase(side=320, steps=700, decay=True)),
     pairs={
         "masks-unlabelled/unlabelled-caltech101": 3.0,
         "masks-unlabelled/unlabelled-imagenet": 1.5,

@@ -4,10 +4,11 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 
-from api.logs import LogConfig, configure, without_secrets
+from api.logs import REQUEST_ID, LogConfig, configure, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,21 @@ def test_one_line_whatever_the_message_holds() -> None:
     assert first["message"].startswith("break\nout")
     assert "\x1b" not in lines[0]
     assert "ValueError: two\nlines" in second["traceback"]
+
+
+def test_lines_tell_the_request_that_they_belong_to() -> None:
+    stream = io.StringIO()
+    configure(LogConfig(), stream)
+
+    def log_within_a_request() -> None:
+        REQUEST_ID.set("request-1")
+        logging.getLogger("objectcut.test").warning("slow")
+
+    copy_context().run(log_within_a_request)
+    logging.getLogger("objectcut.test").warning("alone")
+    within, alone = map(json.loads, stream.getvalue().splitlines())
+    assert within["request_id"] == "request-1"
+    assert "request_id" not in alone
 
 
 def test_text_for_terminals() -> None:

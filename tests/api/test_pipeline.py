@@ -39,7 +39,7 @@ class Parts:
             "store": self.store,
             "executor": self.executor,
             "naming_key": b"key",
-            "observe": lambda stage, seconds: self.seen.append(stage),
+            "observe": lambda stage, _: self.seen.append(stage),
         }
         self.pipeline = Pipeline(**parts | given)
 
@@ -153,7 +153,7 @@ async def test_the_one_clock_ends_every_stage(stage: str) -> None:
     made = Parts(**{part: Stuck()} if part else {"executor": StuckAt(stage)})
     with pytest.raises(DeadlineExceeded, match=f"no time left in {stage}"):
         await made.run(Job(URL, store=True), Deadline.after(1000))
-    assert STAGES[: (STAGES + ["store"]).index(stage)] == [name for name in STAGES if name in made.seen]
+    assert STAGES[: [*STAGES, "store"].index(stage)] == [name for name in STAGES if name in made.seen]
 
 
 async def test_work_on_pictures_is_done_by_the_executor() -> None:

@@ -70,9 +70,7 @@ def ours(data: bytes, matte: Alpha, watch: Stopwatch) -> tuple[RGB, Alpha, RGBA]
     clean = watch.time("decontaminate", lambda: decontaminate(rgb, alpha))
     rgba = watch.time("compose", lambda: cutout(clean, alpha))
     file = watch.time("encode", lambda: encode(rgba, "png"))
-    read = cv2.cvtColor(
-        cv2.imdecode(np.frombuffer(file.body, np.uint8), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA
-    )
+    read = np.asarray(Image.open(io.BytesIO(file.body)))
     if not np.array_equal(read, rgba):
         raise SystemExit("the PNG does not hold the cutout's pixels")
     return rgb, alpha, rgba

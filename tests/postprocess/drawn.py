@@ -36,20 +36,21 @@ def natural(height: int, width: int, seed: int, mean: tuple[int, int, int], cont
 
     light = field()
     planes = [contrast * (light + 0.4 * field()) + level for level in mean]
-    return np.clip(np.stack(planes, -1), 0, 255).astype(np.float32)
+    return np.asarray(np.clip(np.stack(planes, -1), 0, 255), np.float32)
 
 
 def disc(side: int, ramp: float) -> Alpha:
     """(side, side): a disc of radius 0.3 side whose edge is a linear ramp, px."""
     y, x = np.mgrid[:side, :side] + 0.5
-    return np.clip((side * 0.3 - np.hypot(x - side / 2, y - side / 2)) / ramp + 0.5, 0, 1).astype(np.float32)
+    inwards = side * 0.3 - np.hypot(x - side / 2, y - side / 2)
+    return np.asarray(np.clip(inwards / ramp + 0.5, 0, 1), np.float32)
 
 
 def ellipse(height: int, width: int, ramp: float) -> Alpha:
     """An upright ellipse over 42 % of the picture, its edge about `ramp` px wide."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     radius = np.hypot((x - width / 2) / (0.35 * width), (y - height / 2) / (0.38 * height))
-    return np.clip((1 - radius) * (0.37 * min(height, width) / ramp) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((1 - radius) * (0.37 * min(height, width) / ramp) + 0.5, 0, 1), np.float32)
 
 
 def blob(height: int, width: int) -> Alpha:
@@ -63,9 +64,8 @@ def blob(height: int, width: int) -> Alpha:
 def hair(height: int, width: int) -> Alpha:
     """A head with strands of 1 to 3 px a thousand."""
     rng = np.random.default_rng(5)
-    head = disc(height, 1.0)
     head = cv2.copyMakeBorder(
-        head, 0, 0, (width - height) // 2, (width - height + 1) // 2, cv2.BORDER_CONSTANT
+        disc(height, 1.0), 0, 0, (width - height) // 2, (width - height + 1) // 2, cv2.BORDER_CONSTANT
     )
     strands = []
     for _ in range(220):
@@ -75,9 +75,9 @@ def hair(height: int, width: int) -> Alpha:
         strands.append(
             np.stack([width / 2 + radius * np.cos(angle), height / 2 + radius * np.sin(angle)], -1)
         )
-    return np.maximum(head, _antialiased(height, width, strands, max(1, round(2 * height / 750)))).astype(
-        np.float32
-    )
+    return np.maximum(
+        np.asarray(head, np.float32), _antialiased(height, width, strands, max(1, round(2 * height / 750)))
+    ).astype(np.float32)
 
 
 def _antialiased(height: int, width: int, lines: list[NDArray[np.float64]], thickness: int | None) -> Alpha:
@@ -107,8 +107,8 @@ def scenes(height: int, width: int) -> Iterator[Scene]:
             natural(height, width, 6, (110, 120, 125), 15),
         ),
         "photos": (
-            _filled(skimage.data.astronaut()[:250, 150:400], height, width),
-            _filled(skimage.data.coffee(), height, width),
+            _filled(skimage.data.astronaut()[:250, 150:400], height, width),  # type: ignore[no-untyped-call]
+            _filled(skimage.data.coffee(), height, width),  # type: ignore[no-untyped-call]
         ),
     }
     for edge, alpha in edges.items():

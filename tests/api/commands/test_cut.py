@@ -117,6 +117,11 @@ async def test_standard_output_takes_the_bytes(tmp_path: Path, capfdbinary: Any)
             "leave `output` out",
             id="contradiction",
         ),
+        pytest.param(
+            ["a.jpg", "-o", "out", "--background", "red", "--background-image", "a.jpg"],
+            "not together",
+            id="two backgrounds",
+        ),
         pytest.param(["a.jpg", "-o", "out", "--model", "nope"], "there are lite", id="no such model"),
     ],
 )
@@ -125,6 +130,7 @@ def test_a_command_line_that_makes_no_sense(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
+    Path("a.jpg").write_bytes(b"a photo")
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["cut", *arguments])
     assert result.exit_code == 2
     assert says in " ".join(result.stderr.replace("│", " ").split())

@@ -1,5 +1,6 @@
 """POST, GET and DELETE /v1/cutouts, GET /v1/models."""
 
+import asyncio
 import base64
 import io
 import json
@@ -455,6 +456,36 @@ class TestKeys:
         async with serving({"anonymous": False, "secret_access": KEY}) as served:
             for path in ("/", "/healthz", "/readyz", "/metrics", "/errors", "/stillalive", "/openapi.json"):
                 assert (await served.http.get(path)).status_code == 200, path
+
+
+async def test_nothing_of_the_source_s_metadata_survives() -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x88\x25\0\x04\0\0\0\x01\0\0\0\x1aGPS-MARKER"
+    comment = b"COMMENT-MARKER"
+    segments = b"".join(
+        marker + (len(data) + 2).to_bytes(2, "big") + data
+        for marker, data in ((b"\xff\xe1", exif), (b"\xff\xfe", comment))
+    )
+    source = PHOTO[:2] + segments + PHOTO[2:] + b"<script>POLYGLOT-MARKER</script>"
+    async with serving() as served:
+        for format in ("png", "webp", "jpeg", "avif", "zip"):
+            answer = await served.http.post(
+                "/v1/cutouts", content=source, params={"format": format}, headers=BYTES
+            )
+            assert answer.status_code == 200, answer.text
+            for marker in (b"MARKER", b"Exif", b"GPS", b"<script"):
+                assert marker not in answer.content, (format, marker)
+
+
+async def test_an_answer_does_not_depend_on_its_neighbours() -> None:
+    photos = [photo(90 + 7 * number, 60 + 5 * number) for number in range(6)]
+    async with serving({"cpu_jobs": 3}) as served:
+
+        async def cut(data: bytes) -> bytes:
+            return (await served.http.post("/v1/cutouts", content=data, headers=BYTES)).content
+
+        alone = [await cut(data) for data in photos]
+        assert await asyncio.gather(*(cut(data) for data in photos)) == alone
+        assert len(set(alone)) == len(photos)
 
 
 async def test_models() -> None:

@@ -1,4 +1,4 @@
-"""OBJECT CUT's contract: its own seven cases against a real fetcher and origin, and every mapping of errors."""
+"""OBJECT CUT's contract: its own seven cases over a real fetcher, and the mapping of every error."""
 
 import base64
 import uuid

@@ -112,6 +112,24 @@ async def test_the_page_needs_nobody_else() -> None:
                     assert "https:" not in answer.text
 
 
+async def test_the_reference_works_offline() -> None:
+    async with serving() as served:
+        page = await served.http.get("/docs")
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert "http:" not in page.text
+        assert "https:" not in page.text
+        for told in (
+            "POST /v1/cutouts",
+            "DELETE /v1/cutouts/{id}",
+            "POST /remove",
+            "list of open | close | erode",
+            "integer, ≥ 1, ≤ 100, default 90",
+            "X-Cutout-Bounding-Box",
+            "application/problem+json",
+        ):
+            assert told in page.text, told
+
+
 async def test_no_answer_lets_browsers_guess_its_type() -> None:
     async with serving() as served:
         for path in ("/", "/page.js", "/healthz", "/metrics", "/nothing", "/v1/models", "/stillalive"):

@@ -76,7 +76,7 @@ LOSSY = [
     pytest.param("JPEG", {"quality": 95, "subsampling": 0}, 16, id="jpeg_444"),
     pytest.param("JPEG", {"quality": 95, "progressive": True, "subsampling": 0}, 16, id="jpeg_progressive"),
     pytest.param("JPEG", {"quality": 95, "subsampling": 0, "keep_rgb": True}, 6, id="jpeg_rgb"),
-    pytest.param("WEBP", {"quality": 95}, 40, id="webp_lossy"),
+    pytest.param("WEBP", {"quality": 95}, 80, id="webp_lossy"),
     pytest.param("AVIF", {"quality": 100, "subsampling": "4:4:4"}, 6, id="avif"),
     pytest.param("GIF", {}, 60, id="gif"),
 ]
@@ -84,7 +84,7 @@ LOSSY = [
 
 def key_chunk(sample: Array) -> bytes:
     """The tRNS chunk that makes one 16-bit colour transparent."""
-    return png_chunk(b"tRNS", sample.astype(">u2").tobytes())
+    return png_chunk(b"tRNS", np.asarray(sample, ">u2").tobytes())
 
 
 def unless(key: Array) -> Array:
@@ -164,9 +164,8 @@ class TestColours:
 
     def test_ycck_is_cmyk_by_another_transform(self) -> None:
         inks = np.stack([SCENE[..., 0], SCENE[..., 1], SCENE[..., 2], np.zeros_like(RAMP)], axis=2)
-        # Pillow writes no YCCK, but it is this: CMY as YCbCr and K, each inverted, and the flag that says so.
-        light = np.asarray(Image.fromarray(255 - inks[..., :3]).convert("YCbCr"))
-        stored = np.dstack([light, 255 - inks[..., 3]])
+        # Pillow writes no YCCK, but it is this: the inks' YCbCr, K inverted, and the flag that says so.
+        stored = np.dstack([np.asarray(Image.fromarray(inks[..., :3]).convert("YCbCr")), 255 - inks[..., 3]])
         data = encode(Image.fromarray(255 - stored, "CMYK"), "JPEG", quality=100, subsampling=0)
         at = data.index(b"Adobe") + 11
         data = data[:at] + b"\x02" + data[at + 1 :]

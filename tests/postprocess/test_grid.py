@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from postprocess.grid import factor_for, patches, reduce, repeat
+
+SHAPES = [
+    pytest.param((16, 24), 4, id="multiple"),
+    pytest.param((17, 23), 4, id="odd"),
+    pytest.param((5, 1), 8, id="smaller than a cell"),
+    pytest.param((9, 7), 1, id="no reduction"),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "factor"), [((3000, 4000, 3), 640, 8), ((640, 1), 640, 1), ((641, 1), 640, 2)]
+)
+def test_factor_for(shape: tuple[int, ...], longest: int, factor: int) -> None:
+    assert factor_for(shape, longest) == factor
+
+
+@pytest.mark.parametrize(("shape", "factor"), SHAPES)
+def test_reduce_is_the_mean_of_each_cell(shape: tuple[int, int], factor: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    padding = [(0, -shape[0] % factor), (0, -shape[1] % factor), (0, 0)]
+    padded = np.pad(pixels, padding, mode="edge").astype(np.float64)
+    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
+    means = padded.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3))
+    # Each halving rounds once.
+    assert np.abs(reduce(pixels, factor) - means).max() <= 0.5 * max(1, factor.bit_length() - 1) + 0.01
+
+
+@pytest.mark.parametrize(("shape", "factor"), SHAPES)
+def test_patches_cover_every_pixel_of_the_band_and_no_other(shape: tuple[int, int], factor: int) -> None:
+    rng = np.random.default_rng(1)
+    band = rng.random((-(-shape[0] // factor), -(-shape[1] // factor))) < 0.6
+    band[-1, -1] = True  # the corner that may reach beyond the picture
+    written = np.zeros((*shape, 2), np.float32)
+    truth = rng.random((*shape, 2)).astype(np.float32)
+    for patch in patches(band, factor, shape):
+        patch.scatter(patch.gather(truth), written)
+    covered = repeat(band.astype(np.float32), factor, shape) > 0
+    assert np.array_equal(written, np.where(covered[..., None], truth, 0))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_spread_is_exact_for_what_is_linear(factor: int) -> None:
+    shape = (8 * factor, 6 * factor)
+    centre = (np.arange(8) + 0.5) * factor
+    cells = np.stack([np.repeat(centre[:, None], 6, 1), np.full((8, 6), 7.0)], -1).astype(np.float32)
+    full = np.zeros((*shape, 2), np.float32)
+    band = np.zeros((8, 6), np.bool_)
+    band[1:-1, 1:-1] = True
+    for patch in patches(band, factor, shape):
+        patch.scatter(patch.spread(cells), full)
+    inner = full[factor:-factor, factor:-factor]
+    rows = np.arange(factor, 7 * factor) + 0.5
+    assert np.allclose(inner[..., 0], rows[:, None], atol=1e-3)
+    assert np.allclose(inner[..., 1], 7, atol=1e-4)
