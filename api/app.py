@@ -1,5 +1,6 @@
 """The composition root: settings in, a running service out. The only place that knows every part."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,14 +8,16 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import cv2
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from threadpoolctl import threadpool_limits
 
-from api import openapi
+from api import finishing, openapi
 from api import settings as configuration
 from api.engine import LocalEngine
 from api.limits import Gate, InFlight
@@ -54,6 +57,9 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Starts the parts, and ends them in the opposite order: what work needs outlives the work."""
         async with AsyncExitStack() as stack:
+            # Pictures run side by side, each on one core: threads within one would wait for one another.
+            cv2.setNumThreads(1)
+            stack.enter_context(threadpool_limits(1, user_api="blas"))
             stack.callback(self.executor.shutdown, wait=False, cancel_futures=True)
             stack.push_async_callback(self.fetcher.close)
             stack.push_async_callback(self.store.close)
@@ -64,6 +70,7 @@ class Service:
             await self.decoder.start()
             stack.push_async_callback(self.engine.close)
             await self.engine.start()
+            await asyncio.get_running_loop().run_in_executor(self.executor, finishing.warm)
             self.started = True
             yield
             self.draining = True

@@ -11,8 +11,8 @@ from model.registry import ModelSpec
 __all__ = ["AlphaNet", "resize"]
 
 
-def resize(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 to (side, side, 3) uint8, aspect not kept, bilinear with antialiasing.
+def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 to (*size, 3) uint8, aspect not kept, bilinear with antialiasing.
 
     torch's uint8 kernel: as good as going by way of float, at a small part of the time.
     """
@@ -20,14 +20,14 @@ def resize(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         rgb = rgb.copy()  # torch refuses to share memory that it must not write
     # Channels last all the way: the permuted views copy nothing.
     x = torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0)
-    y = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+    y = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
     return np.ascontiguousarray(y[0].permute(1, 2, 0).numpy())
 
 
 class AlphaNet(nn.Module):
     """A network with its normalisation and its sigmoid, so that no caller can get them wrong.
 
-    (B, S, S, 3) uint8 sRGB in, (B, S, S) float32 in [0, 1] out. The network keeps the precision that its
+    (B, H, W, 3) uint8 sRGB in, (B, H, W) float32 in [0, 1] out. The network keeps the precision that its
     parameters have; normalisation and sigmoid are float32. No per-image stretching of the result.
     """
 

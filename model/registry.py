@@ -19,25 +19,34 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 class Weights:
     """A model's parameters, and how to know that they are the right ones.
 
-    file: file name, in model/shipped if `shipped`, else in the directory that models are imported into.
+    file: file name, in model/shipped if `shipped`, else in the directory that models are brought into.
     source: where they come from, for people.
-    sha256, size: of the file, lower-case hex and bytes; None when only the import's lock file knows them.
+    repo: the repository of a Hugging Face hub that `objectcut models pull` takes them from; None where there
+        is none, and `objectcut models import` is the way.
+    revision, repo_file: which version of that repository, a branch or a commit, and which file of it.
+    sha256, size: of the published (or shipped) file, lower-case hex and bytes; None where they are not
+        known: then the first file that proves to be this network's is recorded, see model/weights.py.
+    megabytes: of the download, as its page says; for people.
     """
 
     file: str
     source: str
     shipped: bool = False
+    repo: str | None = None
+    revision: str = "main"
+    repo_file: str = "model.safetensors"
     sha256: str | None = None
     size: int | None = None
+    megabytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One model.
 
-    build: the network with arbitrary parameters. In eval mode it takes (B, 3, side, side) float32,
-        normalised, and gives logits (B, 1, side, side).
-    side: px, the square that a picture is resized to.
+    build: the network with arbitrary parameters. In eval mode it takes (B, 3, height, width) float32,
+        normalised, and gives logits (B, 1, height, width).
+    size: (height, width) in px that a picture is resized to, whatever its shape.
     mean, std: of R, G and B, on a scale of 0 to 1.
     licence: SPDX identifier of code and weights.
     paper: the reference to cite.
@@ -45,13 +54,22 @@ class ModelSpec:
 
     name: str
     build: Callable[[], nn.Module]
-    side: int
+    size: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     weights: Weights
     licence: str
     paper: str
     description: str
+
+    @property
+    def bring(self) -> str:
+        """What brings the weights, for people."""
+        if self.weights.repo:
+            return f"run `objectcut models pull {self.name}`"
+        return (
+            f"run `objectcut models import {self.name} FILE` with the checkpoint from {self.weights.source}"
+        )
 
 
 def _lite() -> nn.Module:
@@ -66,11 +84,134 @@ def _basnet() -> nn.Module:
     return BASNet()
 
 
+def _swin_l() -> nn.Module:
+    from model.nets.birefnet import BiRefNet
+
+    return BiRefNet("swin_v1_l")
+
+
+def _swin_t() -> nn.Module:
+    from model.nets.birefnet import BiRefNet
+
+    return BiRefNet("swin_v1_t")
+
+
+def _birefnet(
+    name: str,
+    repo: str,
+    description: str,
+    *,
+    megabytes: int,
+    size: tuple[int, int] = (1024, 1024),
+    build: Callable[[], nn.Module] = _swin_l,
+    revision: str = "main",
+    pinned: tuple[str, int] | tuple[None, None] = (None, None),
+) -> ModelSpec:
+    """A checkpoint of BiRefNet's authors. pinned: sha256 and bytes of its file at that revision."""
+    sha256, length = pinned
+    return ModelSpec(
+        name=name,
+        build=build,
+        size=size,
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+        weights=Weights(
+            file=f"{name}.safetensors",
+            source=f"https://huggingface.co/{repo}",
+            repo=repo,
+            revision=revision,
+            sha256=sha256,
+            size=length,
+            megabytes=megabytes,
+        ),
+        licence="MIT",
+        paper="P. Zheng et al., Bilateral Reference for High-Resolution Dichotomous Image Segmentation, "
+        "CAAI AIR 2024, arXiv 2401.03407",
+        description=description,
+    )
+
+
+_BIREFNETS = (
+    _birefnet(
+        "birefnet-general",
+        "ZhengPeng7/BiRefNet",
+        "BiRefNet for everything: the best all-round quality. Wants a GPU.",
+        megabytes=444,
+    ),
+    _birefnet(
+        "birefnet-lite",
+        "ZhengPeng7/BiRefNet_lite",
+        "BiRefNet on a small encoder: the choice between speed and quality.",
+        megabytes=178,
+        build=_swin_t,
+    ),
+    _birefnet(
+        "birefnet-lite-2k",
+        "ZhengPeng7/BiRefNet_lite-2K",
+        "birefnet-lite trained at 2560 x 1440 px, for fine structures in wide pictures.",
+        megabytes=178,
+        size=(1440, 2560),
+        build=_swin_t,
+        revision="580b1256cd48294d77201a7b18c7dd81964969ab",
+        pinned=("aa2e4a5af5eb3904694feb40f2b39ec5dd7cd9110906590cfeb982f09a46021d", 177_634_392),
+    ),
+    _birefnet(
+        "birefnet-portrait",
+        "ZhengPeng7/BiRefNet-portrait",
+        "BiRefNet for portraits: people and their hair.",
+        megabytes=885,
+    ),
+    _birefnet(
+        "birefnet-matting",
+        "ZhengPeng7/BiRefNet-matting",
+        "BiRefNet for mattes: hair, fur and what is half transparent.",
+        megabytes=885,
+    ),
+    _birefnet(
+        "birefnet-hr",
+        "ZhengPeng7/BiRefNet_HR",
+        "BiRefNet at 2048 px, four times the work: fine structures in large pictures. Wants a GPU.",
+        megabytes=444,
+        size=(2048, 2048),
+    ),
+    _birefnet(
+        "birefnet-hr-matting",
+        "ZhengPeng7/BiRefNet_HR-matting",
+        "BiRefNet for mattes at 2048 px. Wants a GPU.",
+        megabytes=444,
+        size=(2048, 2048),
+    ),
+    _birefnet(
+        "birefnet-dynamic",
+        "ZhengPeng7/BiRefNet_dynamic",
+        "BiRefNet trained at sides from 256 to 2304 px; run at 1024 px here.",
+        megabytes=444,
+    ),
+    _birefnet(
+        "birefnet-dis",
+        "ZhengPeng7/BiRefNet-DIS5K",
+        "BiRefNet of the paper for dichotomous segmentation: one object, every thin part of it.",
+        megabytes=885,
+    ),
+    _birefnet(
+        "birefnet-hrsod",
+        "ZhengPeng7/BiRefNet-HRSOD",
+        "BiRefNet of the paper for salient objects in high-resolution pictures.",
+        megabytes=885,
+    ),
+    _birefnet(
+        "birefnet-cod",
+        "ZhengPeng7/BiRefNet-COD",
+        "BiRefNet of the paper for camouflaged objects.",
+        megabytes=885,
+    ),
+)
+
 REGISTRY: Mapping[str, ModelSpec] = {
     "lite": ModelSpec(
         name="lite",
         build=_lite,
-        side=320,
+        size=(320, 320),
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         weights=Weights(
@@ -87,7 +228,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
     "basnet": ModelSpec(
         name="basnet",
         build=_basnet,
-        side=320,
+        size=(320, 320),
         mean=_IMAGENET_MEAN,
         std=_IMAGENET_STD,
         weights=Weights(file="basnet.safetensors", source="https://github.com/xuebinqin/BASNet"),
@@ -95,4 +236,5 @@ REGISTRY: Mapping[str, ModelSpec] = {
         paper="X. Qin et al., BASNet: Boundary-Aware Salient Object Detection, CVPR 2019",
         description="The network of the original service, with the weights that its authors published.",
     ),
+    **{spec.name: spec for spec in _BIREFNETS},
 }

@@ -5,20 +5,35 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "agree", "picture", "thumbnail"]
+__all__ = ["TOLERANCE", "agree", "picture", "probe_size", "thumbnail"]
 
 TOLERANCE = 0.01
 """Largest mean absolute difference between two alphas of the same picture that are both right."""
 
 _SIDE = 32
+_LONGEST = 512
+_STRIDE = 32
 
 
-def picture(side: int) -> NDArray[np.uint8]:
-    """(side, side, 3) uint8: an orange ball, lit from the upper left, on a blue-green ground.
+def probe_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) in px of the self-test's picture for a network that takes pictures of `size`.
+
+    At most 512 px a side: right or wrong shows there, and a network that needs seconds for a picture of its
+    own size must not need minutes to start. The shape is kept, sides are multiples of 32 px.
+    """
+    scale = min(1.0, _LONGEST / max(size))
+    height, width = (max(1, round(scale * side / _STRIDE)) * _STRIDE for side in size)
+    return height, width
+
+
+def picture(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(*size, 3) uint8: an orange ball, lit from the upper left, on a blue-green ground.
 
     No two channels are alike, so that exchanged channels or means cannot pass.
     """
-    y, x = np.mgrid[0:side, 0:side] / side
+    height, width = size
+    y, x = np.mgrid[0:height, 0:width]
+    y, x = y / height, x / width
     ground = np.stack((40 + 60 * y, 110 + 50 * x, 150 + 40 * (1 - y)), axis=-1)
     distance = np.hypot(x - 0.5, y - 0.52)
     light = 1 - 0.9 * np.hypot(x - 0.42, y - 0.42)
@@ -29,7 +44,7 @@ def picture(side: int) -> NDArray[np.uint8]:
 
 
 def thumbnail(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S) to (32, 32) float32, by mean: what is stored of a reference alpha."""
+    """(H, W) to (32, 32) float32, by mean: what is stored of a reference alpha."""
     return F.adaptive_avg_pool2d(torch.from_numpy(alpha)[None], _SIDE)[0].numpy()
 
 

@@ -43,12 +43,9 @@ HEADS = {
     "PSD": b"8BPS\0\1",
     "QOI": b"qoif",
     "SUN": b"\x59\xa6\x6a\x95",
-    "WAL": bytes(100),
     "WMF": b"\xd7\xcd\xc6\x9a\0\0",
     "XPM": b"/* XPM */",
     "XVTHUMB": b"P7 332",
-    "EMF": b"\1\0\0\0" + bytes(36) + b" EMF",
-    "STUB": b"II*\0",
     "SVG": b"<svg xmlns='x'/>",
 }
 _PROBE = """

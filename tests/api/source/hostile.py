@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -33,7 +34,7 @@ def _once(data: bytes) -> None:
     marker = data.partition(b" ")[2]
     if not os.path.exists(marker):
         os.close(os.open(marker, os.O_CREAT))
-        os.kill(os.getpid(), signal.SIGKILL)
+        signal.raise_signal(signal.SIGKILL)
 
 
 def _outcome(act: Callable[[], object]) -> str:
@@ -59,23 +60,42 @@ def _noise() -> str:
     return "wrote"
 
 
+def _limits() -> str:
+    names = {"core": "CORE", "files": "NOFILE", "memory": "AS", "cpu": "CPU"}
+    numbers = {name: getattr(resource, f"RLIMIT_{limit}") for name, limit in names.items()}
+    return " ".join(f"{name}={resource.getrlimit(number)[0]}" for name, number in numbers.items())
+
+
+def _work(data: bytes) -> int:
+    end = time.process_time() + float(data.partition(b" ")[2])
+    while time.process_time() < end:
+        pass
+    return os.getpid()
+
+
+def _bug() -> None:
+    raise KeyError("nothing")
+
+
 DEEDS: Mapping[bytes, Callable[[bytes], object]] = {
-    b"exit": lambda data: os._exit(3),
-    b"segfault": lambda data: ctypes.string_at(0),
-    b"abort": lambda data: os.abort(),
-    b"killed": lambda data: os.kill(os.getpid(), signal.SIGSEGV),
+    b"exit": lambda _: os._exit(3),
+    b"segfault": lambda _: ctypes.string_at(0),
+    b"abort": lambda _: os.abort(),
+    b"signal": lambda _: signal.raise_signal(signal.SIGBUS),
     b"once": _once,
-    b"spin": lambda data: _spin(),
+    b"spin": lambda _: _spin(),
     b"sleep": lambda data: time.sleep(float(data.partition(b" ")[2])),
-    b"memory": lambda data: np.ones(2_000_000_000, np.uint8).sum(),
-    b"socket": lambda data: _outcome(lambda: socket.socket()),
-    b"program": lambda data: _outcome(lambda: subprocess.run(["/bin/true"], check=True)),
-    b"kill": lambda data: _outcome(lambda: os.kill(os.getppid(), 0)),
-    b"environment": lambda data: sorted(os.environ),
-    b"modules": lambda data: sorted({name.partition(".")[0] for name in sys.modules}),
-    b"main": lambda data: getattr(sys.modules["__main__"], "__file__", None),
-    b"bug": lambda data: {}["nothing"],
-    b"warn": lambda data: _warn(),
-    b"noise": lambda data: _noise(),
-    b"pid": lambda data: os.getpid(),
+    b"memory": lambda _: np.ones(2_000_000_000, np.uint8).sum(),
+    b"socket": lambda _: _outcome(socket.socket),
+    b"program": lambda _: _outcome(lambda: subprocess.run(["/bin/true"], check=True)),
+    b"kill": lambda _: _outcome(lambda: os.kill(os.getppid(), 0)),
+    b"environment": lambda _: sorted(os.environ),
+    b"modules": lambda _: sorted({name.partition(".")[0] for name in sys.modules}),
+    b"main": lambda _: getattr(sys.modules["__main__"], "__file__", None),
+    b"bug": lambda _: _bug(),
+    b"limits": lambda _: _limits(),
+    b"work": _work,
+    b"warn": lambda _: _warn(),
+    b"noise": lambda _: _noise(),
+    b"pid": lambda _: os.getpid(),
 }

@@ -51,17 +51,16 @@ def three(grey: Array) -> Array:
 def check(picture: Picture, rgb: Array, alpha: Array | None = None, tolerance: float = 0) -> None:
     """Colours within `tolerance` levels, alpha exactly, and the arrays as promised."""
     assert picture.rgb.shape == rgb.shape
-    assert (picture.rgb.dtype, picture.rgb.flags.c_contiguous, picture.rgb.flags.writeable) == (
-        np.uint8,
-        True,
-        True,
-    )
+    assert picture.rgb.dtype == np.uint8
+    assert picture.rgb.flags.c_contiguous
+    assert picture.rgb.flags.writeable
     assert np.abs(picture.rgb.astype(int) - rgb).max() <= tolerance
     if alpha is None:
         assert picture.alpha is None
     else:
         assert picture.alpha is not None
-        assert (picture.alpha.dtype, picture.alpha.flags.c_contiguous) == (np.float32, True)
+        assert picture.alpha.dtype == np.float32
+        assert picture.alpha.flags.c_contiguous
         np.testing.assert_allclose(picture.alpha, alpha / 255, atol=1e-6)
 
 
@@ -355,7 +354,7 @@ class TestSettings:
         with pytest.raises(UnsupportedImage, match=format) as caught:
             decode(data, LIMITS)
         assert caught.value.public.endswith("We read JPEG, PNG, WEBP.")
-        assert decode(data, DecodeLimits(formats=(format,))).rgb.shape == SCENE.shape  # type: ignore[arg-type]
+        assert decode(data, DecodeLimits(formats=(format,))).rgb.shape == SCENE.shape
 
     @pytest.mark.parametrize(
         "setting",
@@ -371,7 +370,7 @@ class TestSettings:
     )
     def test_a_wrong_setting_is_refused(self, setting: dict[str, object]) -> None:
         with pytest.raises(ValidationError):
-            DecodeLimits(**setting)  # type: ignore[arg-type]
+            DecodeLimits(**setting)
 
     @pytest.mark.parametrize("data", [b"", b"\xff", b"\x89PNG", b"RIFF\0\0\0\0WEB", b"hello" * 100])
     def test_what_is_no_image_at_all(self, data: bytes) -> None:
