@@ -89,8 +89,9 @@ def assemble(
     decoder: Decoder | None = None,
     engine: Engine | None = None,
     store: Store | None = None,
+    patience: float | None = None,
 ) -> Service:
-    """Builds the parts that are not given. Raises SettingsError; OSError, ValueError (the store's place)."""
+    """Builds the parts that are not given. patience: see Pipeline. Raises SettingsError."""
     metrics = Metrics()
 
     def lose(reason: str) -> None:
@@ -102,7 +103,10 @@ def assemble(
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
     fetcher = fetcher or HttpFetcher(settings.fetch, on_refusal=metrics.refused)
     decoder = decoder or DecodePool(settings.decode, settings.isolation, workers=settings.cpu_jobs)
-    store = store or open_store(settings.store)
+    try:
+        store = store or open_store(settings.store)
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"OBJECTCUT_STORE__…: the store cannot be opened: {exc}") from exc
     executor = ThreadPoolExecutor(settings.cpu_jobs, thread_name_prefix="picture")
     pipeline = Pipeline(
         fetcher=fetcher,
@@ -111,6 +115,7 @@ def assemble(
         store=store,
         executor=executor,
         pictures=settings.pictures_at_once(),
+        patience=patience,
         naming_key=settings.naming_key(),
         observe=metrics.stage,
     )
@@ -153,7 +158,14 @@ def create_app(
     """
     settings = settings or configuration.load()
     secret = settings.access()
-    service = assemble(settings, fetcher=fetcher, decoder=decoder, engine=engine, store=store)
+    service = assemble(
+        settings,
+        fetcher=fetcher,
+        decoder=decoder,
+        engine=engine,
+        store=store,
+        patience=settings.limits.queue_timeout,
+    )
     in_flight = InFlight(settings.limits.in_flight)
     gate = Gate(settings.limits, in_flight, secret)
     service.metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
@@ -162,7 +174,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         SERVICE.info("starting", extra={"fields": {"settings": settings.model_dump(mode="json")}})
-        async with service.running():
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(service.running())
+            except Exception as exc:
+                SERVICE.critical("cannot start: %s", exc)  # in one line, before uvicorn's traceback
+                raise
             SERVICE.info("started", extra={"fields": service.readiness()})
             yield
             SERVICE.info("stopping")
@@ -181,15 +198,23 @@ def create_app(
     app.include_router(native.routes(service.pipeline, service.engine, service.store, gate))
     app.include_router(objectcut.routes(service.pipeline, gate))
     app.include_router(ops.routes(service.metrics, service.readiness))
+    app.add_middleware(Exchanges, metrics=service.metrics, send_timeout=settings.limits.send_timeout)
     if settings.cors_origins:
+        # Outermost, so that a page may read our failures too.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-Api-Key", "X-Timeout"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "X-Api-Key",
+                "X-Request-Id",
+                "X-Secret-Access",
+                "X-Timeout",
+            ],
             expose_headers=["*"],
         )
-    app.add_middleware(Exchanges, metrics=service.metrics, send_timeout=settings.limits.send_timeout)
     openapi.describe(app, keys=secret is not None)
     return app
 

@@ -148,9 +148,11 @@ class LocalEngine:
                 "name": spec.name,
                 "available": spec.name in self._running,
                 "description": spec.description,
-                "input_side": spec.side,
+                "input_width": spec.size[1],
+                "input_height": spec.size[0],
                 "licence": spec.licence,
                 "paper": spec.paper,
+                "source": spec.weights.source,
             }
             for spec in self._registry.values()
         ]
@@ -162,9 +164,12 @@ class LocalEngine:
             raise InvalidOptions(public=f"model: must be one of {', '.join(self._registry)}")
         raise ModelUnavailable(
             self._reasons.get(model)
-            or f"model '{model}' is not loaded on this server: its operator can run "
-            f"`objectcut models import {model} FILE` and name it in the setting `models`"
+            or f"model '{model}' is not loaded on this server: {self._how_to_load(self._registry[model])}"
         )
+
+    def _how_to_load(self, spec: ModelSpec) -> str:
+        first = "" if spec.weights.shipped else f"{spec.bring}, and "
+        return f"its operator can {first}name it in the setting `models`"
 
     def _batcher(self, network: "TorchEngine") -> Batcher[NDArray[np.uint8], Alpha]:
         name = network.spec.name

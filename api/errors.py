@@ -39,10 +39,10 @@ from model import errors as model_errors
 
 
 class ObjectCutError(Exception):
-    """Root of the tree.
+    """A fault of ours that nobody foresaw.
 
-    detail: free text for the logs. public: the text for the client (default: the class's title).
-    retry_after: seconds, sent as Retry-After.
+    As a class it is the root of the tree. detail: free text for the logs. public: the text for the client
+    (default: the class's title). retry_after: seconds, sent as Retry-After.
     """
 
     status: ClassVar[int] = 500
@@ -163,7 +163,10 @@ class NoSubject(ObjectCutError):
 
 
 class Overloaded(ObjectCutError):
-    """The queue is full. 429 rather than 503: breakers and retries, which watch 5xx, stay out of it."""
+    """A queue is full, or the wait in it too long.
+
+    429 rather than 503: breakers and retries, which watch 5xx, stay out of it.
+    """
 
     status, code, title, report = 429, "overloaded", "The service is busy: please try again shortly.", False
 
@@ -181,7 +184,7 @@ class InferenceFailed(ObjectCutError):
 
 
 class ModelUnavailable(ObjectCutError):
-    """The model's weights are not here. `public` names the command that brings them."""
+    """The model's weights are not here; the answer names the command that brings them."""
 
     status, code, title = 503, "model_unavailable", "This model is not available on this server."
 

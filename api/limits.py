@@ -37,6 +37,12 @@ class RequestLimits(BaseModel):
         30.0, gt=0, le=600, description="Seconds that a client may take over each piece of its answer."
     )
     body_bytes: int = Field(25_000_000, gt=0, description="Largest body of a request, bytes.")
+    queue_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=600,
+        description="Seconds that a request may wait for its turn to be decoded; then it is answered 429.",
+    )
     in_flight: int = Field(
         64, ge=1, le=10_000, description="Requests worked on at once; more are answered 429."
     )

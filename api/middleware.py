@@ -20,6 +20,7 @@ from api.logs import REQUEST_ID, REQUESTS
 from api.metrics import Metrics
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "objectcut.exchange"
 
 
@@ -59,7 +60,10 @@ class Exchanges:
         exchange = scope[_KEY] = Exchange(_request_id(scope))
         REQUEST_ID.set(exchange.id)
         started = time.perf_counter()
-        patient = self._sender(exchange, send)
+        method = scope["method"]
+        patient = self._sender(exchange, send, bodiless=method == "HEAD")
+        if method == "HEAD":  # what GET would answer, without the body: FastAPI's routes know GET alone
+            scope = {**scope, "method": "GET"}
         failure: BaseException | None = None
         try:
             await self.app(scope, receive, patient)
@@ -75,15 +79,17 @@ class Exchanges:
             raise
         finally:
             exchange.held.close()
-            self._record(scope, exchange, failure, time.perf_counter() - started)
+            self._record(method, _route(scope), exchange, failure, time.perf_counter() - started)
 
-    def _sender(self, exchange: Exchange, send: Send) -> Send:
+    def _sender(self, exchange: Exchange, send: Send, *, bodiless: bool) -> Send:
         async def patient(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = exchange.id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
+            elif bodiless:
+                message = {**message, "body": b""}
             try:
                 async with asyncio.timeout(self._send_timeout):
                     await send(message)
@@ -93,15 +99,15 @@ class Exchanges:
         return patient
 
     def _record(
-        self, scope: Scope, exchange: Exchange, failure: BaseException | None, seconds: float
+        self, method: str, route: str, exchange: Exchange, failure: BaseException | None, seconds: float
     ) -> None:
-        route = _route(scope)
         error = exchange.error
         status = exchange.status or (error.status if error else 499)
-        self._metrics.request(scope["method"] if route != "unmatched" else "-", route, status, seconds)
+        # A label's values last as long as the process: strangers must not be able to make up new ones.
+        self._metrics.request(method if method in _METHODS else "-", route, status, seconds)
         fields = {
             "request_id": exchange.id,
-            "method": scope["method"],
+            "method": method,
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),

@@ -47,15 +47,25 @@ MAKE_CUTOUT: dict[str, Any] = {
         },
     },
     "parameters": [
-        {"name": "Accept", "in": "header", "schema": {"type": "string", "default": "application/json"}},
-        {"name": "X-Timeout", "in": "header", "schema": {"type": "number"}, "description": "Seconds."},
+        {
+            "name": "Accept",
+            "in": "header",
+            "schema": {"type": "string", "default": "application/json"},
+            "description": "JSON with a link, or the bytes: `image/*`, a media type, `application/zip`.",
+        },
+        {
+            "name": "X-Timeout",
+            "in": "header",
+            "schema": {"type": "number", "exclusiveMinimum": 0},
+            "description": "Seconds for the whole request, where the server's own limit is too long.",
+        },
     ]
     + [
         {
             "name": name,
             "in": "query",
             "schema": schema,
-            "description": f"{schema.get('description', '')} For a raw body; forms and JSON have a field.",
+            "description": schema.get("description", ""),
         }
         for name, schema in CutoutOptions.model_json_schema()["properties"].items()
     ],

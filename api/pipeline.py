@@ -10,6 +10,7 @@ from hashlib import blake2b
 from api import finishing
 from api.options import CutoutOptions
 from api.stopwatch import Stopwatch
+from api.turns import Turns
 from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Store
 
 
@@ -52,7 +53,8 @@ class Pipeline:
     """Fetch, decode, matte, refine, compose, encode, store. Everything that it needs is handed to it.
 
     executor: threads for the work on whole pictures; their number bounds how many are worked on at once.
-    pictures: how many jobs may have decoded pictures in memory at once.
+    pictures: how many jobs may have decoded pictures in memory at once. patience: seconds that a job waits
+    to be one of them; None: until its deadline.
     naming_key: without it nobody can tell the names of stored objects. At most 64 bytes.
     observe: is told each stage's name and seconds.
     """
@@ -66,12 +68,13 @@ class Pipeline:
         store: Store,
         executor: Executor,
         pictures: int = 8,
+        patience: float | None = None,
         naming_key: bytes = b"",
         observe: Callable[[str, float], None] | None = None,
     ) -> None:
         self._fetcher, self._decoder, self._engine, self._store = fetcher, decoder, engine, store
         self._executor, self._naming_key, self._observe = executor, naming_key, observe
-        self._pictures = asyncio.Semaphore(pictures)
+        self._pictures = Turns(pictures, patience)
 
     async def remove_background(self, job: Job, deadline: Deadline) -> Outcome:
         """The cutout of one photo. Raises ObjectCutError, ModelError."""
@@ -84,7 +87,7 @@ class Pipeline:
         async with stage.within(deadline):
             data = await stage("fetch", self._bytes_of(job.source, deadline))
             backdrop = await stage("fetch", self._bytes_of(job.background_image or b"", deadline))
-            async with self._pictures:
+            async with self._pictures.turn():
                 picture = await stage("decode", decode(data))
                 behind = await stage("decode", decode(backdrop)) if backdrop else None
                 coarse = await stage("matte", matte(picture.rgb, model=wish.model))

@@ -46,7 +46,11 @@ class GracefulServer(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serves until told to stop; the exit status. Raises SettingsError."""
     logs.configure(settings.logs)
-    app = create_app(settings)
+    return run(create_app(settings))
+
+
+def run(app: FastAPI) -> int:
+    """Serves an app that create_app made; the exit status."""
     server_for(app).run()
     return DEVICE_LOST if app.state.service.lost else 0
 

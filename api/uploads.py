@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
@@ -15,10 +16,12 @@ from api.errors import InvalidOptions, PayloadTooLarge, UnsupportedImage
 from api.limits import RequestLimits, body_of
 from model.deadline import Deadline
 
+T = TypeVar("T")
+
 MAX_FIELDS = 30
 MAX_FILES = 2
 _FORM = "application/x-www-form-urlencoded"
-_LARGE_JSON_BYTES = 100_000
+_LARGE_BYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,9 @@ async def read_upload(
         return Upload(_collect([*query, *pairs], repeatable), files)
     data = b"".join([piece async for piece in body])
     if kind == _FORM:
-        return Upload(_collect([*query, *_urlencoded(data)], repeatable))
+        return Upload(_collect([*query, *await _parsed(_urlencoded, data)], repeatable))
     if kind == "application/json":
-        return Upload(_merge(_collect(query, repeatable), await _json(data)))
+        return Upload(_merge(_collect(query, repeatable), await _parsed(_json, data)))
     if kind.startswith("image/") or kind in ("", "application/octet-stream"):
         return Upload(_collect(query, repeatable), {"image": data} if data else {})
     raise UnsupportedImage(
@@ -108,6 +111,11 @@ async def _multipart(
     return pairs, {name: data for name, data in files.items() if data}
 
 
+async def _parsed(parse: Callable[[bytes], T], data: bytes) -> T:
+    """What `parse` makes of a body. Ten megabytes take a while, and the event loop has others to serve."""
+    return parse(data) if len(data) < _LARGE_BYTES else await asyncio.to_thread(parse, data)
+
+
 def _urlencoded(data: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
@@ -117,10 +125,9 @@ def _urlencoded(data: bytes) -> list[tuple[str, str]]:
         raise PayloadTooLarge(public="Too many fields in the form.") from exc
 
 
-async def _json(data: bytes) -> dict[str, object]:
+def _json(data: bytes) -> dict[str, object]:
     try:
-        # Ten megabytes of base64 take a while, and the event loop has others to serve.
-        value = from_json(data) if len(data) < _LARGE_JSON_BYTES else await asyncio.to_thread(from_json, data)
+        value = from_json(data)
     except ValueError as exc:
         raise InvalidOptions(f"JSON: {exc}", public="The body is not valid JSON.") from exc
     if not isinstance(value, dict):

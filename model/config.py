@@ -25,7 +25,8 @@ class EngineConfig(BaseModel):
         ("lite",), min_length=1, max_length=16, description="Models to load at the start, by name."
     )
     model_dir: Path = Field(
-        Path("models"), description="Directory that `objectcut models import` brings weights into."
+        Path("models"),
+        description="Directory that `objectcut models pull` and `… import` bring weights into.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
@@ -53,7 +54,11 @@ class EngineConfig(BaseModel):
         description="Seconds that a batch may wait for company while the device is busy anyway.",
     )
     max_queue: int = Field(
-        32, ge=1, le=4096, description="Pictures that may wait for each model; beyond, 429 with Retry-After."
+        32,
+        ge=1,
+        le=4096,
+        description="Pictures that may wait for each model; beyond, 429 with Retry-After. Where a picture "
+        "takes seconds: no more than are done within a request's time.",
     )
     drain_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a shutdown gives to accepted pictures."

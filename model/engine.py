@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,14 @@ _HEAVY = 0.2
 """Seconds of one core per picture. Below, threads waiting for each other at the end of every layer cost more
 than they save as soon as anything else runs on the machine: decoding and encoding, for two."""
 
+_SLOW = 3.0
+_SLOW_CORES = 4
+"""Above so many seconds a picture gets so many cores of its own: an answer within a request's time, and a
+gigabyte or two of activations for every four cores rather than for every one, are worth some throughput."""
+
+_WARM_AFTER = 1.0
+"""Seconds. A first call that takes longer tells the time well enough: what it warms up takes far less."""
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _STICKY = (
     "device-side assert",
@@ -51,7 +60,8 @@ class TorchEngine:
     network, or when the self-test's alpha is wrong on this device; ValueError, when the device is not there.
 
     `prepare`, `predict` and `run` may be called from several threads. On a CPU each call uses one core, which
-    gives the most pictures per second; but a call of a heavy network uses every core while it is alone.
+    gives the most pictures per second, or a few where the network needs seconds; but a call of a heavy
+    network uses every core while it is alone.
     """
 
     def __init__(self, spec: ModelSpec, config: EngineConfig) -> None:
@@ -60,23 +70,21 @@ class TorchEngine:
         on_cpu = self.device.type == "cpu"
         self.max_batch = config.max_batch or (1 if on_cpu else _GPU_BATCH)
         self.streams = config.cores if on_cpu else 1
-        self._threads_alone = 1
+        self._threads_alone = self._threads_each = 1
         self._active = 0
         self._lock = threading.Lock()
 
         checkpoint = weights.load(spec, config.model_dir)
         self.sha256 = checkpoint.sha256
-        probe = selftest.picture(spec.side)[None]
+        probe = selftest.picture(selftest.probe_size(spec.size))[None]
         golden = checkpoint.golden
         if golden is None:
             golden = selftest.thumbnail(self._predict(AlphaNet(checkpoint.net, spec), probe, "cpu")[0])
-        self._net, seconds = self._optimised(checkpoint.net, config.precision, probe)
-        if seconds > _HEAVY:
-            self._threads_alone = config.cores
-        for size in range(1, self.max_batch + 1):
-            alphas = self.predict(np.repeat(probe, size, axis=0))
-            if not all(selftest.agree(selftest.thumbnail(alpha), golden) for alpha in alphas):
-                raise ModelUnavailable(f"model '{spec.name}' gives a wrong result in its self-test")
+        self._net, alphas, seconds = self._optimised(checkpoint.net, config.precision, probe)
+        self._test(alphas[0], golden)
+        if on_cpu:
+            self._share_cores(config.cores, seconds * math.prod(spec.size) / math.prod(probe.shape[1:3]))
+        self._warm_up(golden if probe.shape[1:3] == spec.size else None)
 
     @property
     def precision(self) -> str:
@@ -96,11 +104,11 @@ class TorchEngine:
         }
 
     def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 to the (S, S, 3) uint8 that `run` takes. Work for a thread of the host."""
-        return preprocess.resize(rgb, self.spec.side)
+        """(H, W, 3) uint8 to the (*spec.size, 3) uint8 that `run` takes. Work for a thread of the host."""
+        return preprocess.resize(rgb, self.spec.size)
 
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | InferenceFailed]:
-        """Alphas (S, S) float32 in [0, 1] of pictures (S, S, 3) uint8; the failure of one in its own place.
+        """Alphas (h, w) float32 in [0, 1] of pictures (h, w, 3) uint8; the failure of one in its own place.
 
         Raises as `predict` does.
         """
@@ -110,7 +118,7 @@ class TorchEngine:
         ]
 
     def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(n, S, S, 3) uint8 to (n, S, S) float32.
+        """(n, h, w, 3) uint8 to (n, h, w) float32.
 
         Raises OutOfMemory (fewer may fit), DeviceLost (nothing will work any more), InferenceFailed.
         """
@@ -132,41 +140,82 @@ class TorchEngine:
             self._active += 1
             alone = self._active == 1
         try:
-            torch.set_num_threads(self._threads_alone if alone else 1)
+            torch.set_num_threads(self._threads_alone if alone else self._threads_each)
             yield
         finally:
             with self._lock:
                 self._active -= 1
 
-    def _optimised(self, net: nn.Module, precision: str, probe: NDArray[np.uint8]) -> tuple[AlphaNet, float]:
+    def _share_cores(self, cores: int, seconds: float) -> None:
+        """Decides how many pictures are worked on at once. seconds: what one takes on one core."""
+        if seconds > _HEAVY:
+            self._threads_alone = cores
+        if seconds > _SLOW:
+            self.streams = max(1, cores // _SLOW_CORES)
+            self._threads_each = cores // self.streams
+        _LOG.info("%s: %.2f s of a core a picture, %d at once", self.spec.name, seconds, self.streams)
+
+    def _warm_up(self, golden: NDArray[np.float32] | None) -> None:
+        """Runs every size of batch at the network's own size once, as far as the device's memory goes.
+
+        golden: what it must give there. Raises OutOfMemory when not even one picture fits.
+        """
+        picture = selftest.picture(self.spec.size)[None]
+        for size in range(1, self.max_batch + 1):
+            try:
+                alphas = self.predict(np.repeat(picture, size, axis=0))
+            except OutOfMemory:
+                if size == 1:
+                    raise
+                self.max_batch = size - 1
+                _LOG.warning("%s: memory for %d pictures at once", self.spec.name, self.max_batch)
+                return
+            for alpha in alphas:
+                self._test(alpha, golden)
+
+    def _test(self, alpha: NDArray[np.float32], golden: NDArray[np.float32] | None) -> None:
+        """Raises ModelUnavailable unless the alpha is finite and, where there is a golden one, agrees."""
+        thumbnail = selftest.thumbnail(alpha)
+        if not (np.isfinite(alpha).all() if golden is None else selftest.agree(thumbnail, golden)):
+            raise ModelUnavailable(f"model '{self.spec.name}' gives a wrong result in its self-test")
+
+    def _optimised(
+        self, net: nn.Module, precision: str, probe: NDArray[np.uint8]
+    ) -> tuple[AlphaNet, NDArray[np.float32], float]:
         """The quickest form of the network that agrees with its float32 form on this very device.
 
-        Also the seconds that it takes for a picture.
+        Also its alphas of the probe, (1, h, w), and the seconds that it takes for them.
         """
         net = fold_batch_norm(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         full = AlphaNet(net, self.spec).to(self.device)
         reference, full_seconds = self._timed(full, probe)
         if precision == "float32":
-            return full, full_seconds
+            return full, reference, full_seconds
         wanted = half_precisions(self.device) if precision == "auto" else [getattr(torch, precision)]
         for dtype in wanted:
             half = AlphaNet(copy.deepcopy(net).to(dtype), self.spec).to(self.device)
             alpha, seconds = self._timed(half, probe)
             _LOG.info("%s: %s takes %.4f s, float32 %.4f s", self.spec.name, dtype, seconds, full_seconds)
             if selftest.agree(alpha, reference) and (precision != "auto" or seconds < full_seconds):
-                return half, seconds
+                return half, alpha, seconds
         if precision != "auto":
             raise ModelUnavailable(f"model '{self.spec.name}' in {precision} differs from float32 too much")
-        return full, full_seconds
+        return full, reference, full_seconds
 
     def _timed(self, net: AlphaNet, probe: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
-        """The alpha, and the seconds that a call takes: the better of two, as the first one warms up."""
-        seconds = []
+        """The alphas, and the seconds that a call takes: the better of two, as the first one warms up.
+
+        On a CPU, where the call has one thread, its own time: other work of the machine does not count.
+        """
+        clock = time.thread_time if self.device.type == "cpu" else time.perf_counter
+        seconds = math.inf
         for _ in range(2):
-            start = time.perf_counter()
-            alpha = self._predict(net, probe, self.device)
-            seconds.append(time.perf_counter() - start)
-        return alpha, min(seconds)
+            start = clock()
+            alphas = self._predict(net, probe, self.device)
+            seconds = min(seconds, clock() - start)
+            if seconds > _WARM_AFTER:
+                break
+        return alphas, seconds
 
 
 def choose_device(name: str) -> torch.device:

@@ -23,7 +23,7 @@ class Weights:
     source: where they come from, for people.
     repo: the repository of a Hugging Face hub that `objectcut models pull` takes them from; None where there
         is none, and `objectcut models import` is the way.
-    revision, repo_file: which version of that repository, a branch or a commit, and which file of it.
+    revision: which version of that repository: a branch, or the commit that sha256 and size belong to.
     sha256, size: of the published (or shipped) file, lower-case hex and bytes; None where they are not
         known: then the first file that proves to be this network's is recorded, see model/weights.py.
     megabytes: of the download, as its page says; for people.
@@ -34,7 +34,6 @@ class Weights:
     shipped: bool = False
     repo: str | None = None
     revision: str = "main"
-    repo_file: str = "model.safetensors"
     sha256: str | None = None
     size: int | None = None
     megabytes: int | None = None

@@ -2,7 +2,9 @@
 
 Beside the weights `NAME.safetensors` lies `NAME.golden.npy`, the (32, 32) float16 thumbnail of the alpha that
 these weights give to the self-test's picture, and in a directory of imported models `models.lock`, JSON:
-`{NAME: {"sha256": hex, "size": bytes}}`. No message here tells a path: ModelUnavailable's text is public.
+`{NAME: {"sha256": hex, "size": bytes, "revision": commit of a hub}}`, the last for what was pulled. A
+published .safetensors is kept byte for byte, so its sha256 is the one that its page shows and half precision
+stays half the bytes. No message here tells a path: ModelUnavailable's text is public.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +27,35 @@ from model.errors import ModelUnavailable
 from model.preprocess import AlphaNet
 from model.registry import ModelSpec
 
-__all__ = ["SHIPPED", "Checkpoint", "Pin", "import_weights", "load", "load_into", "read_state", "store"]
+__all__ = [
+    "SHIPPED",
+    "Checkpoint",
+    "Pin",
+    "find",
+    "import_weights",
+    "load",
+    "load_into",
+    "pinned",
+    "store",
+    "verify",
+]
 
 SHIPPED = Path(__file__).parent / "shipped"
 """The weights that come with the package."""
 
 _LOCK = "models.lock"
+_SAFE = ".safetensors"
 _PREFIXES = ("module.", "_orig_mod.")
 """What data parallelism and torch.compile put before every name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What a file of weights must be. sha256: lower-case hex. size: bytes."""
+    """What a file of weights must be. sha256: lower-case hex. size: bytes. revision: where it was pulled."""
 
     sha256: str
     size: int
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +77,53 @@ def load(spec: ModelSpec, directory: Path) -> Checkpoint:
     Raises ModelUnavailable: missing (with the command that brings them), of the wrong size or sha256 (with
     what was expected and what is there), not readable, or of another network.
     """
-    path = _find(spec, SHIPPED if spec.weights.shipped else directory)
+    path = find(spec, directory)
     data = path.read_bytes()  # once, so that what is verified is what is loaded
-    sha256 = _verified(spec, data, _pin(spec, path.parent))
+    sha256 = _verified(spec, data, pinned(spec, path.parent))
+    state = _parse(data, path.name)
+    del data  # hundreds of megabytes, for some
     net = spec.build()
-    load_into(net, _parse(data, path.name), spec.name)
+    load_into(net, state, spec.name)
     return Checkpoint(net.eval(), sha256, _golden(path.with_name(f"{spec.name}.golden.npy")))
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors or .pth file, without its wrappers' prefixes, half floats as float32.
+def verify(spec: ModelSpec, directory: Path) -> str:
+    """Loads, and tests the result in float32; the sha256. Raises ModelUnavailable, as `load`."""
+    checkpoint = load(spec, directory)
+    alpha = _probe(spec, checkpoint.net)
+    if checkpoint.golden is not None and not selftest.agree(selftest.thumbnail(alpha), checkpoint.golden):
+        raise ModelUnavailable(f"model '{spec.name}' gives a wrong result in its self-test")
+    return checkpoint.sha256
 
-    Nothing in the file is ever executed. Raises ModelUnavailable when it holds no state dict.
+
+def find(spec: ModelSpec, directory: Path) -> Path:
+    """The file of weights. Raises ModelUnavailable, with the command that brings them, when there is none."""
+    folder = SHIPPED if spec.weights.shipped else directory
+    for name in (spec.weights.file, f"{spec.name}.pth"):
+        if (folder / name).is_file():
+            return folder / name
+    if spec.weights.shipped:
+        raise ModelUnavailable(f"model '{spec.name}' is incomplete in this installation: install it again")
+    raise ModelUnavailable(f"model '{spec.name}' has no weights here: {spec.bring}")
+
+
+def pinned(spec: ModelSpec, directory: Path) -> Pin | None:
+    """What the file in `directory` must be: what was recorded there, else what the registry knows.
+
+    Raises ModelUnavailable when the record is damaged.
     """
-    return _parse(path.read_bytes(), path.name)
+    published = spec.weights
+    known = None
+    if published.sha256 and published.size:
+        known = Pin(published.sha256, published.size, published.revision)
+    return _read_lock(directory).get(spec.name, known)
 
 
 def load_into(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Strict. Raises ModelUnavailable with what is missing, unexpected or of another shape."""
+    """Strict; half floats are widened to the network's own.
+
+    Raises ModelUnavailable with what is missing, unexpected or of another shape.
+    """
     own = net.state_dict()
     differing = [
         f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
@@ -105,53 +149,54 @@ def store(
     dtype: of the floating-point tensors in the file. Raises ModelUnavailable when they do not fit the
     network, or when they give NaN.
     """
-    stored = {
-        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for key, value in state.items()
-    }
-    net = spec.build()
-    load_into(net, {key: _widened(value) for key, value in stored.items()}, spec.name)
-    with torch.inference_mode():
-        alpha = AlphaNet(net, spec)(torch.from_numpy(selftest.picture(spec.side))[None])[0].numpy()
-    if not np.isfinite(alpha).all():
-        raise ModelUnavailable(f"with these weights model '{spec.name}' gives NaN")
+    stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+    return _place(spec, _serialised(stored), stored, directory)
 
-    data = safetensors.torch.save(stored)
+
+def import_weights(file: Path, spec: ModelSpec, directory: Path, *, revision: str | None = None) -> Path:
+    """Brings a published checkpoint (.pth or .safetensors) into `directory`, pins it, and returns its path.
+
+    revision: the commit of a hub that it was pulled from. Raises ModelUnavailable when it is not a checkpoint
+    of this very network; `directory` is then as it was.
+    """
+    data = file.read_bytes()
+    state = _parse(data, file.name)
+    if file.suffix != _SAFE:
+        data = _serialised(state)
+    pins = _read_lock(directory)
+    pins[spec.name] = replace(_place(spec, data, state, directory), revision=revision)
+    entries = {
+        name: {key: value for key, value in asdict(pin).items() if value is not None}
+        for name, pin in pins.items()
+    }
+    _write(directory / _LOCK, json.dumps(entries, indent=2, sort_keys=True).encode() + b"\n")
+    return directory / spec.weights.file
+
+
+def _serialised(state: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({key: value.contiguous() for key, value in state.items()})
+
+
+def _place(spec: ModelSpec, data: bytes, state: Mapping[str, Tensor], directory: Path) -> Pin:
+    """Writes `data`, the file of `state`, and its golden alpha, once the network has proven to take them."""
+    net = spec.build()
+    load_into(net, state, spec.name)
     golden = io.BytesIO()
-    np.save(golden, selftest.thumbnail(alpha).astype(np.float16))
+    np.save(golden, selftest.thumbnail(_probe(spec, net)).astype(np.float16))
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory / f"{spec.name}.golden.npy", golden.getvalue())
     _write(directory / spec.weights.file, data)
     return Pin(hashlib.sha256(data).hexdigest(), len(data))
 
 
-def import_weights(file: Path, spec: ModelSpec, directory: Path) -> Path:
-    """Brings a published checkpoint (.pth or .safetensors) into `directory`, pins it, and returns its path.
-
-    Raises ModelUnavailable when it is not a checkpoint of this very network; `directory` is then as it was.
-    """
-    pin = store(spec, read_state(file), directory)
-    pins = {name: asdict(pin) for name, pin in (_read_lock(directory) | {spec.name: pin}).items()}
-    _write(directory / _LOCK, json.dumps(pins, indent=2, sort_keys=True).encode() + b"\n")
-    return directory / spec.weights.file
-
-
-def _find(spec: ModelSpec, directory: Path) -> Path:
-    for name in (spec.weights.file, f"{spec.name}.pth"):
-        if (directory / name).is_file():
-            return directory / name
-    if spec.weights.shipped:
-        raise ModelUnavailable(f"model '{spec.name}' is incomplete in this installation: install it again")
-    raise ModelUnavailable(
-        f"model '{spec.name}' has no weights here: run `objectcut models import {spec.name} FILE` "
-        f"with the checkpoint from {spec.weights.source}"
-    )
-
-
-def _pin(spec: ModelSpec, directory: Path) -> Pin | None:
-    if spec.weights.sha256 and spec.weights.size:
-        return Pin(spec.weights.sha256, spec.weights.size)
-    return _read_lock(directory).get(spec.name)
+def _probe(spec: ModelSpec, net: nn.Module) -> NDArray[np.float32]:
+    """The alpha of the self-test's picture, float32 on the CPU. Raises ModelUnavailable when it is NaN."""
+    picture = selftest.picture(selftest.probe_size(spec.size))
+    with torch.inference_mode():
+        alpha: NDArray[np.float32] = AlphaNet(net, spec)(torch.from_numpy(picture)[None])[0].numpy()
+    if not np.isfinite(alpha).all():
+        raise ModelUnavailable(f"with these weights model '{spec.name}' gives NaN")
+    return alpha
 
 
 def _verified(spec: ModelSpec, data: bytes, pin: Pin | None) -> str:
@@ -169,8 +214,12 @@ def _verified(spec: ModelSpec, data: bytes, pin: Pin | None) -> str:
 
 
 def _parse(data: bytes, name: str) -> dict[str, Tensor]:
+    """The state dict in a .safetensors or .pth file, without its wrappers' prefixes.
+
+    Nothing in the file is ever executed. Raises ModelUnavailable when it holds no state dict.
+    """
     try:
-        if name.endswith(".safetensors"):
+        if name.endswith(_SAFE):
             state = safetensors.torch.load(data)
         else:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -178,17 +227,13 @@ def _parse(data: bytes, name: str) -> dict[str, Tensor]:
         raise ModelUnavailable(f"{name} is not a readable checkpoint ({type(exc).__name__})") from exc
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelUnavailable(f"{name} holds no state dict")
-    return {_bare(key): _widened(value) for key, value in state.items()}
+    return {_bare(key): value for key, value in state.items()}
 
 
 def _bare(key: str) -> str:
     while key.startswith(_PREFIXES):
         key = key.partition(".")[2]
     return key
-
-
-def _widened(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value
 
 
 def _golden(path: Path) -> NDArray[np.float32] | None:

@@ -18,47 +18,49 @@ towards the local mean, so that it can sharpen a blurred matte only in part.
 import cv2
 import numpy as np
 
-from postprocess.grid import Floats, factor_for, patches, reduce, repeat
+from postprocess.grid import Floats, factor_for, grown, local_means, patches, reduce, repeat, weights
 from postprocess.types import RGB, Alpha, Mask
 
 LEVELS = (0.03, 0.97)
+_SURE = (0.06, 0.94)  # beyond these the network is believed: colours would only add noise
 _LONGEST = 1024  # cells: what the grid may cost
-_GROW = 2  # cells that the band reaches beyond the matte's own soft edge: hair sticks out
 _RADII = (
     0.024,
     0.008,
 )  # of the windows, share of the grid's longer side; wide first, to mend misplaced edges
 _GUIDED_RADIUS = 2  # cells
-_STEEPNESS = 4  # power of alpha as a weight: undecided cells say little about either cloud
+_FAINT = np.float32(1e-4)  # weight of the mixed cells in a window without any pure ones
 _CLEAR = 8.0  # squared distance, in standard deviations, from which the colours outweigh the network
 _NOISE = 3e-4  # variance of a photo's noise, colours in [0, 1]: about 4 of 255
 _SMOOTH = 1e-4  # the guided filter's epsilon
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+"""Of channels: rr, rg, rb, gg, gb, bb, the upper half of a symmetric matrix."""
 
 
-def levels(alpha: Floats) -> Alpha:
-    """Stretches LEVELS to [0, 1]: no veil of 1/255 over an empty background, no pinholes in the subject."""
-    low, high = LEVELS
-    stretched = np.clip((alpha - low) * np.float32(1 / (high - low)), 0, 1)
+def levels(alpha: Floats, ends: tuple[float, float] = LEVELS) -> Alpha:
+    """Stretches `ends` to [0, 1]: no veil of 1/255 over an empty background, no pinholes in the subject."""
+    low, high = ends
+    stretched = np.clip((alpha - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     return stretched.astype(np.float32, copy=False)
 
 
 def refine(matte: Alpha, rgb: RGB) -> Alpha:
     """The matte of the whole picture, (h, w) in [0, 1], at the picture's resolution: (H, W).
 
-    Only pixels within reach of the matte's soft or hard edge are decided anew; the rest is exactly 0 or 1.
+    Only the pixels of the matte's soft or hard edges are decided anew; the rest is exactly 0 or 1.
     """
     shape = (rgb.shape[0], rgb.shape[1])
     factor = factor_for(shape, min(2 * max(matte.shape), _LONGEST))
-    guide = reduce(rgb, factor).astype(np.float32) / np.float32(255)
-    prior = _on_grid(matte, guide.shape, shape, factor)
-    band = _undecided(prior, _GROW)
+    guide = [plane.astype(np.float32) * np.float32(1 / 255) for plane in cv2.split(reduce(rgb, factor))]
+    prior = _on_grid(matte, guide[0].shape, shape, factor)
+    band = _undecided(prior)
+    full = repeat(prior, factor, shape)
     if not band.any():
-        return repeat(prior, factor, shape)
+        return full
     alpha = prior
     for share in _RADII:
         alpha = _discriminate(guide, alpha, band, max(2, round(share * max(band.shape))))
     coefficients = _guided(guide, alpha, band)
-    full = repeat(prior, factor, shape)
     for patch in patches(band, factor, shape):
         linear = patch.spread(coefficients)
         colours = patch.gather(rgb)
@@ -75,78 +77,77 @@ def _on_grid(matte: Alpha, grid: tuple[int, ...], shape: tuple[int, int], factor
     sampled = cv2.warpAffine(
         matte, to_matte, (grid[1], grid[0]), flags=cubic, borderMode=cv2.BORDER_REPLICATE
     )
-    return levels(np.asarray(sampled, np.float32))
+    return levels(np.asarray(sampled, np.float32), _SURE)
 
 
-def _undecided(alpha: Floats, reach: int) -> Mask:
-    """Cells with anything but all 0 or all 1 within `reach` cells: a hard edge counts too."""
-    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return np.asarray((cv2.dilate(alpha, window) > 0) & (cv2.erode(alpha, window) < 1))
+def _undecided(alpha: Floats) -> Mask:
+    """Cells that are neither 0 nor 1, and those on both sides of a hard edge."""
+    window = np.ones((3, 3), np.uint8)
+    hard = (cv2.dilate(alpha, window) == 1) & (cv2.erode(alpha, window) == 0)
+    return np.asarray(hard | ((alpha > 0) & (alpha < 1)))
 
 
-def _mean(cells: Floats, radius: int) -> Floats:
-    """Means over (2 radius + 1)² cells, of every channel."""
-    side = 2 * radius + 1
-    return np.asarray(cv2.blur(cells, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
-
-
-def _products(colour: Floats) -> Floats:
-    """(..., 3) -> (..., 6): rr, rg, rb, gg, gb, bb, the upper half of a symmetric matrix."""
-    return colour[..., (0, 0, 0, 1, 1, 2)] * colour[..., (0, 1, 2, 1, 2, 2)]
-
-
-def _solve(matrix: Floats, vector: Floats, ridge: float) -> Floats:
-    """x of (matrix + ridge)x = vector by Cramer's rule. matrix: (n, 6) upper halves, vector: (n, 3)."""
-    rr, rg, rb, gg, gb, bb = np.moveaxis(matrix, -1, 0).astype(np.float64)
+def _solve(matrix: list[Floats], vector: list[Floats], ridge: float) -> Floats:
+    """x, (3, n), of (matrix + ridge)x = vector by Cramer's rule. matrix: six as in _PAIRS; vector: three."""
+    # In grey pictures the matrix is all but singular: its determinant takes more digits than float32 has.
+    rr, rg, rb, gg, gb, bb = np.stack(matrix).astype(np.float64)
     rr, gg, bb = rr + ridge, gg + ridge, bb + ridge
     c00, c01, c02 = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     c11, c12, c22 = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    x, y, z = np.moveaxis(vector, -1, 0)
+    x, y, z = vector
     solution = (c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z)
-    determinant = c00 * rr + c01 * rg + c02 * rb
-    return np.asarray(np.stack(solution, axis=-1) / determinant[:, None], np.float32)
+    return np.asarray(np.stack(solution) / (c00 * rr + c01 * rg + c02 * rb), np.float32)
 
 
-def _discriminate(guide: Floats, alpha: Floats, band: Mask, radius: int) -> Floats:
+def _discriminate(guide: list[Floats], alpha: Floats, band: Mask, radius: int) -> Floats:
     """One round of the discriminant on the grid, with `alpha` for alpha₀; outside `band` it stays."""
-    subject = alpha**_STEEPNESS + np.float32(1e-4)
-    behind = (1 - alpha) ** _STEEPNESS + np.float32(1e-4)
-    moments = np.dstack(
-        [
-            subject,
-            guide * subject[..., None],
-            behind,
-            guide * behind[..., None],
-            _products(guide) * (subject + behind)[..., None],
-        ]
-    )
-    near = _mean(moments, radius)[band]
-    weight_f, weight_b = near[:, :1], near[:, 4:5]
-    mean_f, mean_b = near[:, 1:4] / weight_f, near[:, 5:8] / weight_b
-    spread = near[:, 8:] - weight_f * _products(mean_f) - weight_b * _products(mean_b)
+    cells = np.flatnonzero(band)
+
+    def near(plane: Floats) -> Floats:
+        return local_means(plane, radius, cells)
+
+    subject, behind = (weight + _FAINT for weight in weights(alpha))
+    either = subject + behind
+    weight_f, weight_b = near(subject), near(behind)
+    weight = weight_f + weight_b
+    mean_f = np.stack([near(plane * subject) for plane in guide]) / weight_f
+    mean_b = np.stack([near(plane * behind) for plane in guide]) / weight_b
+    covariance = [
+        (
+            near(guide[i] * guide[j] * either)
+            - weight_f * mean_f[i] * mean_f[j]
+            - weight_b * mean_b[i] * mean_b[j]
+        )
+        / weight
+        for i, j in _PAIRS
+    ]
     apart = mean_f - mean_b
-    direction = _solve(spread / (weight_f + weight_b), apart, _NOISE)
-    along = np.einsum("nc,nc->n", direction, guide[band] - mean_b)
-    distance = np.maximum(np.einsum("nc,nc->n", direction, apart), np.float32(1e-6))
-    evidence = np.minimum((weight_f + weight_b)[:, 0], 1)
-    prior = np.float32(_CLEAR**2) / (distance * evidence)
+    direction = _solve(covariance, list(apart), _NOISE)
+    along = np.einsum("cn,cn->n", direction, np.stack([plane[band] for plane in guide]) - mean_b)
+    distance = np.maximum(np.einsum("cn,cn->n", direction, apart), np.float32(1e-6))
+    prior = np.float32(_CLEAR**2) / (distance * np.minimum(weight, 1))
     decided = alpha.copy()
     decided[band] = np.clip((along + prior * alpha[band]) / (distance + prior), 0, 1)
     return decided
 
 
-def _guided(guide: Floats, alpha: Floats, band: Mask) -> Floats:
+def _guided(guide: list[Floats], alpha: Floats, band: Mask) -> Floats:
     """(h, w, 4): a and b of alpha ≈ a·I + b, valid in `band`."""
     radius = _GUIDED_RADIUS
-    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     # b is a mean of its neighbours', so these must be known as well.
-    around = np.asarray(cv2.dilate(band.view(np.uint8), window)).view(np.bool_)
-    moments = np.dstack([alpha, guide, guide * alpha[..., None], _products(guide)])
-    near = _mean(moments, radius)[around]
-    mean_alpha, mean_colour = near[:, 0], near[:, 1:4]
-    covariance = near[:, 4:7] - mean_colour * mean_alpha[:, None]
-    slope = _solve(near[:, 7:] - _products(mean_colour), covariance, _SMOOTH)
+    cells = np.flatnonzero(grown(band, radius))
+
+    def near(plane: Floats) -> Floats:
+        return local_means(plane, radius, cells)
+
+    mean_alpha, mean_colour = near(alpha), [near(plane) for plane in guide]
+    with_alpha = [
+        near(plane * alpha) - mean * mean_alpha for plane, mean in zip(guide, mean_colour, strict=True)
+    ]
+    covariance = [near(guide[i] * guide[j]) - mean_colour[i] * mean_colour[j] for i, j in _PAIRS]
+    slope = _solve(covariance, with_alpha, _SMOOTH)
     linear = np.zeros((*alpha.shape, 4), np.float32)
-    linear[around, :3] = slope
-    linear[around, 3] = mean_alpha - np.einsum("nc,nc->n", slope, mean_colour)
-    return _mean(linear, radius)
+    offset = mean_alpha - np.einsum("cn,cn->n", slope, np.stack(mean_colour))
+    linear.reshape(-1, 4)[cells] = np.stack([*slope, offset], axis=-1)
+    side = (2 * radius + 1, 2 * radius + 1)
+    return np.asarray(cv2.blur(linear, side, borderType=cv2.BORDER_REFLECT), np.float32)

@@ -129,9 +129,11 @@ class FakeEngine:
                 "name": "lite",
                 "available": self.ready,
                 "description": "A disc.",
-                "input_side": SIDE,
+                "input_width": SIDE,
+                "input_height": SIDE,
                 "licence": "MIT",
                 "paper": "None.",
+                "source": "tests/fakes.py",
             }
         ]
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from api import problems
+from api.app import create_app
 from api.options import CutoutOptions
 from api.routes.bodies import CutoutRequest
+from api.settings import Settings
+from tests.fakes import FakeEngine, InlineDecoder
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -22,6 +25,12 @@ def test_every_option_is_documented(option: str) -> None:
 @pytest.mark.parametrize("code", sorted({kind.code for kind in problems.kinds()}))
 def test_every_error_is_documented(code: str) -> None:
     assert f"`{code}`" in API
+
+
+def test_every_route_is_documented() -> None:
+    settings = Settings.model_validate({"anonymous": True, "store": {"kind": "memory"}})
+    paths = create_app(settings, engine=FakeEngine(), decoder=InlineDecoder()).openapi()["paths"]
+    assert [path for path in paths if not re.search(rf"{re.escape(path)}[`,\n]", API)] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

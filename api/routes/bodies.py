@@ -98,8 +98,9 @@ class ModelInfo(BaseModel):
     name: str = Field(description="A value of `model`.")
     available: bool = Field(description="Whether a request may name it now.")
     description: str
-    input_side: int = Field(description="px")
-    licence: str
+    input_width: int = Field(description="What pictures are resized to for the network, px.")
+    input_height: int
+    licence: str = Field(description="SPDX identifier of code and weights.")
     paper: str
 
 
@@ -107,6 +108,21 @@ class Models(BaseModel):
     """Every network that this version knows."""
 
     models: list[ModelInfo]
+
+
+class ModelLicence(BaseModel):
+    """Whose work a network is, and under which terms."""
+
+    name: str
+    licence: str = Field(description="SPDX identifier of code and weights.")
+    paper: str
+    source: str = Field(description="Where its weights come from.")
+
+
+class Licences(BaseModel):
+    """The licences of every network that this version knows."""
+
+    models: list[ModelLicence]
 
 
 def fact_headers(facts: Mapping[str, str], timings: Mapping[str, float]) -> dict[str, str]:

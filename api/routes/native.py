@@ -15,7 +15,7 @@ from api.logs import without_secrets
 from api.middleware import exchange_of
 from api.openapi import BYTES, MAKE_CUTOUT, SERVED
 from api.pipeline import Job, Outcome, Pipeline
-from api.routes.bodies import Cutout, CutoutRequest, Models, fact_headers, wanted_bytes
+from api.routes.bodies import Cutout, CutoutRequest, Licences, Models, fact_headers, wanted_bytes
 from api.storage.served import ServedStore, path_of
 from api.types import Engine, Link, Store
 from api.uploads import Upload, read_upload
@@ -78,6 +78,12 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         gate.admit(request)
         return _json(Models.model_validate({"models": engine.models()}))
 
+    @router.get("/licenses", response_model=Licences, tags=["service"])
+    async def list_licences(request: Request) -> Response:
+        """Licence, paper and source of every network."""
+        gate.admit(request)
+        return _json(Licences.model_validate({"models": engine.models()}))
+
     async def _serve(request: Request, key: str) -> Response:
         deadline = gate.admit_anyone(request)
         if not isinstance(store, ServedStore):
@@ -90,9 +96,9 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
             "Content-Security-Policy": SANDBOX,
             "ETag": f'"{key}"',
         }
+        body, media_type = await store.read(key, deadline=deadline)  # first of all: it may be deleted
         if f'"{key}"' in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        body, media_type = await store.read(key, deadline=deadline)
         return Response(body, headers=headers, media_type=media_type)
 
     return router

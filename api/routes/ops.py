@@ -1,6 +1,5 @@
 """What operators and orchestrators ask, and the page for people."""
 
-import html
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
@@ -10,7 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from api import problems
 from api.metrics import Metrics
-from api.routes.reference import reference_page
+from api.routes.reference import error_page, reference_page
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -42,7 +41,7 @@ def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRout
     @router.get("/errors", response_class=HTMLResponse)
     async def error_list() -> Response:
         """Every `code` that a failure may have: where `type` leads to."""
-        return HTMLResponse(_error_page(), headers={"Content-Security-Policy": "default-src 'none'"})
+        return HTMLResponse(error_page(problems.kinds()), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
@@ -69,16 +68,3 @@ def _serve_page_file(router: APIRouter, name: str, media_type: str) -> None:
 
     path = "/" if name == "index.html" else f"/{name}"
     router.add_api_route(path, page_file, include_in_schema=False)
-
-
-def _error_page() -> str:
-    rows = ["<tr><th>Status<th>Code<th>Title<th>When"]
-    for kind in sorted(problems.kinds(), key=lambda kind: (kind.status, kind.code)):
-        when = html.escape(" ".join((kind.__doc__ or "").split()))
-        title = html.escape(kind.title)
-        rows.append(
-            f'<tr id="{kind.code}"><td>{kind.status}<td><code>{kind.code}</code><td>{title}<td>{when}'
-        )
-    table = "\n".join(rows)
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Errors</title>'
-    return f"{head}\n<table>\n{table}\n</table>\n"

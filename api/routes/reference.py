@@ -1,8 +1,10 @@
-"""GET /docs: the document of the API as a plain page, without scripts and without anything from elsewhere."""
+"""GET /docs and GET /errors: plain pages, without scripts and without anything from elsewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
+
+from api.errors import ObjectCutError
 
 Node = Mapping[str, Any]
 
@@ -15,28 +17,66 @@ def reference_page(document: Node) -> str:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    body = "\n".join(_operation(*each, schemas) for each in operations)
-    title = escape(f"{document['info']['title']} {document['info']['version']}")
-    return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="page.css">\n'
-        f"<h1>{title}</h1>\n<p>{escape(document['info']['description'])} "
+    contents = "".join(
+        f'<li><a href="#{_anchor(method, path)}"><code>{method.upper()} {escape(path)}</code></a>'
+        for method, path, _ in operations
+    )
+    return _page(
+        f"{document['info']['title']} {document['info']['version']}",
+        f"<p>{escape(document['info']['description'])} "
         'For programs: <a href="openapi.json">openapi.json</a>. '
-        'Failures: <a href="errors">the list of codes</a>.</p>\n'
-        f"{body}\n</html>\n"
+        'Failures: <a href="errors">the list of codes</a>.</p>',
+        f"<ul>{contents}</ul>",
+        *(_operation(*each, schemas) for each in operations),
     )
 
 
+def error_page(kinds: Iterable[type[ObjectCutError]]) -> str:
+    """Every code that a failure may have; the first paragraph of a class's docstring says when."""
+    rows = ["<tr><th>Status<th>Code<th>Title<th>When"]
+    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
+        when = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
+        rows.append(
+            f'<tr id="{kind.code}"><td>{kind.status}<td><code>{kind.code}</code>'
+            f"<td>{escape(kind.title)}<td>{escape(when)}"
+        )
+    return _page("Errors", "<table>", *rows, "</table>")
+
+
+def _page(title: str, *body: str) -> str:
+    """title: plain text. body: HTML."""
+    head = (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title>"
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="page.css">'
+    )
+    return "\n".join((head, f"<h1>{escape(title)}</h1>", *body, "</html>\n"))
+
+
+def _anchor(method: str, path: str) -> str:
+    return f"{method}{escape(path)}"
+
+
 def _operation(method: str, path: str, operation: Node, schemas: Node) -> str:
-    parts = [f"<h2><code>{method.upper()} {escape(path)}</code></h2>", f"<p>{_text(operation)}</p>"]
+    parts = [
+        f'<h2 id="{_anchor(method, path)}"><code>{method.upper()} {escape(path)}</code></h2>',
+        f"<p>{_text(operation)}</p>",
+    ]
     if "security" in operation:
         parts.append("<p>Wants a key.</p>")
-    if parameters := operation.get("parameters"):
-        rows = ((f"{each['name']} ({each['in']})", each["schema"], each) for each in parameters)
-        parts += ["<h3>Parameters</h3>", _table(rows)]
+    parameters = operation.get("parameters", [])
+    rows = ((f"{each['name']} ({each['in']})", each["schema"], each) for each in parameters)
+    parts += ["<h3>Parameters</h3>" if parameters else "", _table(rows)]
+    told = {each["name"] for each in parameters if each["in"] == "query"}
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        parts += [f"<h3>Body: <code>{escape(kind)}</code></h3>", _schema(content["schema"], schemas)]
+        table = _schema(content["schema"], schemas, told)
+        both = told and table
+        parts += [
+            f"<h3>Body: <code>{escape(kind)}</code></h3>",
+            "<p>The query's parameters, here or there, and:</p>" if both else "",
+            table,
+        ]
     for status, answer in operation["responses"].items():
         parts.append(f"<h3>{escape(status)}: {escape(answer.get('description', ''))}</h3>")
         parts += [
@@ -48,10 +88,11 @@ def _operation(method: str, path: str, operation: Node, schemas: Node) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _schema(schema: Node, schemas: Node) -> str:
-    """A table of an object's members; nothing for what is only bytes."""
+def _schema(schema: Node, schemas: Node, told: Iterable[str] = ()) -> str:
+    """A table of an object's members but those already told; nothing for what is only bytes."""
     resolved = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    return _table((name, each, each) for name, each in resolved.get("properties", {}).items())
+    members = resolved.get("properties", {}).items()
+    return _table((name, each, each) for name, each in members if name not in told)
 
 
 def _table(rows: Iterator[tuple[str, Node, Node]]) -> str:
@@ -77,7 +118,9 @@ def _kind(schema: Node) -> str:
 
 
 def _default(schema: Node) -> str:
-    return f", default {schema['default']}" if schema.get("default") not in (None, [], ()) else ""
+    default = schema.get("default")
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return f", default {shown}" if default not in (None, [], ()) else ""
 
 
 def _text(node: Node) -> str:

@@ -96,6 +96,31 @@ def test_an_unknown_model_is_told_by_its_setting() -> None:
         assemble(Settings.model_validate({"engine": {"models": ["u2net"]}}), store=memory_store())
 
 
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param({"directory": "/dev/null/here"}, id="a directory that cannot be made"),
+        pytest.param(
+            {"kind": "gcs", "gcs": {"bucket": "b", "credentials_file": "/nowhere.json"}}, id="no credentials"
+        ),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_told_by_its_settings(store: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="OBJECTCUT_STORE__…: the store cannot be opened: "):
+        assemble(Settings.model_validate({"store": store}), engine=FakeEngine())
+
+
+async def test_why_it_does_not_start_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    class NoDevice(FakeEngine):
+        async def start(self) -> None:
+            raise ValueError("no such device: cuda")
+
+    with pytest.raises(ValueError, match="cuda"):
+        async with serving(engine=NoDevice()):
+            pass
+    assert "cannot start: no such device: cuda" in caplog.messages
+
+
 async def test_the_effective_configuration_is_logged_without_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,11 @@ async def test_models_lists_the_registry(tmp_path: Path) -> None:
         assert models["other"] == {
             "available": False,
             "description": "A toy.",
-            "input_side": SIDE,
+            "input_width": SIDE,
+            "input_height": SIDE,
             "licence": "MIT",
             "paper": "none",
+            "source": "tests/model/toy.py",
         }
 
 
@@ -129,6 +132,16 @@ async def test_missing_weights_name_the_command_and_others_serve(
         assert engine.status()["ready"] is ("other" not in models)
         if "other" in models:
             assert engine.status()["models"]["other"] == {"warm": False, "reason": str(refused.value)}
+
+
+@pytest.mark.parametrize("models", [pytest.param(("hub",), id="configured"), pytest.param((), id="not")])
+async def test_weights_of_a_hub_name_its_command(tmp_path: Path, models: tuple[str, ...]) -> None:
+    spec = toy_spec(name="hub")
+    spec = replace(spec, weights=replace(spec.weights, repo="org/hub"))
+    async with serving(tmp_path, "toy", *models, registry=REGISTRY | {"hub": spec}) as engine:
+        with pytest.raises(ModelUnavailable, match="`objectcut models pull hub`"):
+            await engine.matte(RGB, model="hub", deadline=later())
+        assert (await engine.matte(RGB, model="toy", deadline=later())).shape == (SIDE, SIDE)
 
 
 async def test_damaged_weights_are_told_by_status(tmp_path: Path) -> None:

@@ -110,6 +110,20 @@ async def test_one_too_many_is_turned_away_at_once() -> None:
         served.assert_at_rest()
 
 
+async def test_who_waits_too_long_for_a_turn_is_turned_away() -> None:
+    engine = FakeEngine(holds=asyncio.Event())
+    async with serving({"pictures": 1, "limits": {"queue_timeout": 0.05}}, engine=engine) as served:
+        first = asyncio.create_task(served.http.post("/v1/cutouts", files=FILE))
+        while not engine.waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        answer = await served.http.post("/v1/cutouts", files=FILE)
+        assert (answer.status_code, answer.json()["code"]) == (429, "overloaded")
+        assert engine.holds
+        engine.holds.set()
+        assert (await first).status_code == 201
+        served.assert_at_rest()
+
+
 def test_places_are_given_back_whatever_happens() -> None:
     places = InFlight(1)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from api import pipeline as page
-from api.errors import DeadlineExceeded, NoSubject, SourceUnreachable, as_error
+from api.errors import DeadlineExceeded, NoSubject, Overloaded, SourceUnreachable, as_error
 from api.options import CutoutOptions
 from api.pipeline import Job, Outcome, Pipeline
 from api.stopwatch import Stopwatch
@@ -178,6 +179,22 @@ async def test_decoded_pictures_are_bounded() -> None:
     made.executor.shutdown()
 
 
+async def test_who_would_begin_too_late_is_turned_away() -> None:
+    made = Parts(pictures=1, patience=0.05)
+    made.engine.holds = asyncio.Event()
+    first = asyncio.create_task(made.run(Job(PHOTO)))
+    while not made.engine.waiting:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    with pytest.raises(Overloaded) as told:
+        await made.run(Job(PHOTO))
+    assert told.value.retry_after
+    assert made.seen.count("decode") == 1
+    made.engine.holds.set()
+    assert (await first).encoded.body
+    assert (await made.run(Job(PHOTO))).encoded.body
+    made.executor.shutdown()
+
+
 async def test_places_of_failed_and_cancelled_jobs_are_free_again() -> None:
     made = Parts(pictures=1)
     with pytest.raises(SourceUnreachable):
@@ -202,6 +219,19 @@ async def test_no_subject_to_crop_to(parts: Parts) -> None:
     with pytest.raises(NoSubject):
         await parts.run(Job(PHOTO, CutoutOptions(crop=True)))
     assert (await parts.run(Job(PHOTO))).bounding_box is None
+
+
+@pytest.mark.parametrize("jump", [-1e6, 1e6])
+async def test_a_wall_clock_that_jumps_ends_nothing_and_prolongs_nothing(
+    jump: float, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadline, late = Deadline.after(20), Deadline.after(0)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    assert (await parts.run(Job(URL, store=True), deadline)).link
+    with pytest.raises(Exception, match="no time left") as told:
+        await parts.run(Job(URL), late)
+    assert isinstance(as_error(told.value), DeadlineExceeded)
 
 
 async def test_another_s_timeout_is_not_the_deadline_s() -> None:

@@ -57,7 +57,7 @@ def _loadable(spec: ModelSpec, folder: Path, scratch: Path) -> tuple[ModelSpec, 
 
 def _plain(spec: ModelSpec, folder: Path) -> Callable[[], object]:
     net = weights.load(spec, folder).net
-    x = torch.randn(1, 3, spec.side, spec.side)
+    x = torch.randn(1, 3, *spec.size)
     cores = EngineConfig().cores
 
     def call() -> object:
@@ -69,7 +69,7 @@ def _plain(spec: ModelSpec, folder: Path) -> Callable[[], object]:
 
 
 def _engine(engine: TorchEngine) -> Callable[[], object]:
-    batch = selftest.picture(engine.spec.side)[None]
+    batch = selftest.picture(engine.spec.size)[None]
     return lambda: engine.predict(batch)
 
 

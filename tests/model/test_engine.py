@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import engine as engine_module
 from model import weights
 from model.config import EngineConfig
 from model.engine import TorchEngine, choose_device, fold_batch_norm
@@ -168,6 +170,62 @@ def test_an_answer_of_another_shape_is_refused(tmp_path: Path, net: type[nn.Modu
         engine.predict(pictures(2))
 
 
+def sized(build: Callable[[], nn.Module], size: tuple[int, int]) -> ModelSpec:
+    return replace(toy_spec(build), size=size)
+
+
+def test_pictures_need_not_be_square(tmp_path: Path) -> None:
+    engine = started(tmp_path, sized(Toy, (32, 96)))
+    picture = engine.prepare(np.zeros((30, 50, 3), np.uint8))
+    assert picture.shape == (32, 96, 3)
+    (alpha,) = engine.run([picture])
+    assert isinstance(alpha, np.ndarray)
+    assert alpha.shape == (32, 96)
+
+
+class Seeing(Toy):
+    """Notes the size of every batch and picture; NaN where pictures are larger than `most`."""
+
+    most: ClassVar[int] = 4096
+    seen: ClassVar[list[tuple[int, ...]]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(tuple(x.shape))
+        y = super().forward(x)
+        return y * torch.nan if x.mean() < 1e6 and x.shape[-1] > self.most else y
+
+
+def test_precision_is_chosen_on_a_smaller_picture_and_the_whole_size_is_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Seeing, "seen", [])
+    engine = started(tmp_path, sized(Seeing, (768, 1024)), precision="bfloat16", max_batch=1)
+    assert engine.precision == "bfloat16"
+    assert set(Seeing.seen[:-1]) == {(1, 3, 384, 512)}
+    assert Seeing.seen[-1] == (1, 3, 768, 1024)
+
+
+def test_a_wrong_result_at_the_whole_size_never_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Seeing, "most", 512)
+    with pytest.raises(ModelUnavailable, match="wrong result in its self-test"):
+        started(tmp_path, sized(Seeing, (768, 1024)), max_batch=1)
+
+
+class Hungry(Toy):
+    """Has memory for two pictures."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.mean() < 1e6 and len(x) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return super().forward(x)
+
+
+def test_batches_are_no_larger_than_the_memory_at_the_start(tmp_path: Path) -> None:
+    assert started(tmp_path, toy_spec(Hungry), max_batch=8).max_batch == 2
+
+
 @pytest.mark.parametrize("name", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -183,7 +241,7 @@ def test_every_machine_has_a_device() -> None:
 
 
 class Counting(Toy):
-    """Notes how many threads torch has for each call, which takes `seconds` of waiting."""
+    """Notes how many threads torch has for each call, which takes `seconds` of work."""
 
     seconds: ClassVar[float] = 0.0
     threads: ClassVar[list[int]] = []
@@ -191,7 +249,9 @@ class Counting(Toy):
     def forward(self, x: Tensor) -> Tensor:
         if x.mean() < 1e6:  # always; a data-dependent course keeps the tracer out
             self.threads.append(torch.get_num_threads())
-            time.sleep(self.seconds)
+            end = time.thread_time() + self.seconds
+            while time.thread_time() < end:
+                pass
         return super().forward(x)
 
 
@@ -219,7 +279,23 @@ def test_threads(tmp_path: Path, seconds: float, alone: int, monkeypatch: pytest
         assert Counting.threads == [alone, alone, 1], "side by side, one core each"
 
 
-def in_thread(call: Callable[[], None]) -> None:
+def test_a_slow_network_has_a_few_cores_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "threads", [])
+    monkeypatch.setattr(Counting, "seconds", 0.21)
+    monkeypatch.setattr(engine_module, "_SLOW", 0.2)
+    engine = started(tmp_path, toy_spec(Counting), max_batch=1, cores=9)
+    assert engine.streams == 2
+    Counting.threads.clear()
+    first = threading.Thread(target=lambda: engine.predict(pictures(1)))
+    first.start()
+    while not Counting.threads:
+        time.sleep(0.001)
+    in_thread(lambda: engine.predict(pictures(1)))
+    first.join()
+    assert Counting.threads == [9, 4], "every core while alone, then its share"
+
+
+def in_thread(call: Callable[[], object]) -> None:
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()

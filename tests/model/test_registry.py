@@ -11,6 +11,8 @@ from model import weights
 from model.registry import REGISTRY, ModelSpec
 
 SPECS = [pytest.param(spec, id=name) for name, spec in REGISTRY.items()]
+DIFFERENT = {(spec.build, spec.size): spec for spec in reversed(list(REGISTRY.values()))}
+NETWORKS = [pytest.param(spec, id=spec.name) for spec in DIFFERENT.values()]
 SHIPPED = [pytest.param(spec, id=spec.name) for spec in REGISTRY.values() if spec.weights.shipped]
 
 
@@ -20,20 +22,24 @@ def test_keys_are_names() -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_records_are_complete(spec: ModelSpec) -> None:
-    assert spec.side % 32 == 0
+    assert all(side % 32 == 0 for side in spec.size)
     assert all(0 < value < 1 for value in (*spec.mean, *spec.std))
     assert spec.licence in {"MIT", "Apache-2.0", "BSD-3-Clause"}
     assert spec.paper
     assert spec.description
+    assert spec.weights.source
     assert Path(spec.weights.file).name == spec.weights.file
+    assert (spec.weights.sha256 is None) == (spec.weights.size is None)
+    way = "pull" if spec.weights.repo else "import"
+    assert f"objectcut models {way} {spec.name}" in spec.bring
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", NETWORKS)
 def test_networks_build_and_answer_in_shape(spec: ModelSpec) -> None:
     with torch.device("meta"):
-        net = spec.build().eval()
-        logits = net(torch.empty(1, 3, spec.side, spec.side))
-    assert logits.shape == (1, 1, spec.side, spec.side)
+        net = spec.build().eval().to("meta")  # constants, too
+        logits = net(torch.empty(1, 3, *spec.size))
+    assert logits.shape == (1, 1, *spec.size)
 
 
 @pytest.mark.parametrize("spec", SHIPPED)

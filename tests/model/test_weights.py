@@ -109,6 +109,28 @@ def test_half_floats_are_stored_at_half_the_size(tmp_path: Path) -> None:
     assert weights.load(pinned, tmp_path / "half").sha256 == half.sha256
 
 
+def test_a_published_file_is_kept_as_it_is(tmp_path: Path) -> None:
+    save_half(toy_state(), tmp_path / "published.safetensors")
+    path = weights.import_weights(tmp_path / "published.safetensors", SPEC, tmp_path / "models")
+    assert path.read_bytes() == (tmp_path / "published.safetensors").read_bytes()
+
+
+def test_half_floats_of_a_pth_stay_half(tmp_path: Path) -> None:
+    torch.save({f"module.{key}": value.half() for key, value in toy_state().items()}, tmp_path / "toy.pth")
+    state = safetensors.torch.load_file(
+        weights.import_weights(tmp_path / "toy.pth", SPEC, tmp_path / "models")
+    )
+    assert state["enter.weight"].dtype == torch.float16
+
+
+def test_verify_runs_the_self_test(tmp_path: Path) -> None:
+    models = imported(tmp_path)
+    assert weights.verify(SPEC, models) == weights.load(SPEC, models).sha256
+    np.save(models / "toy.golden.npy", np.zeros((32, 32), np.float16))
+    with pytest.raises(ModelUnavailable, match="wrong result in its self-test"):
+        weights.verify(SPEC, models)
+
+
 def flip_a_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-5] ^= 0x10
@@ -237,19 +259,20 @@ def test_a_malicious_checkpoint_runs_nothing(tmp_path: Path, write: Callable[[Ex
 def test_files_that_are_no_checkpoints(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ModelUnavailable, match="not a readable checkpoint"):
-        weights.read_state(tmp_path / name)
+        weights.import_weights(tmp_path / name, SPEC, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_tensor_is_no_state_dict(tmp_path: Path) -> None:
     torch.save(torch.zeros(3), tmp_path / "x.pth")
     with pytest.raises(ModelUnavailable, match="holds no state dict"):
-        weights.read_state(tmp_path / "x.pth")
+        weights.import_weights(tmp_path / "x.pth", SPEC, tmp_path / "models")
 
 
 def test_golden_is_the_engines_own_answer(tmp_path: Path) -> None:
     models = imported(tmp_path)
     engine = TorchEngine(SPEC, EngineConfig(model_dir=models, device="cpu", precision="float32"))
-    alpha = engine.predict(selftest.picture(SPEC.side)[None])[0]
+    alpha = engine.predict(selftest.picture(SPEC.size)[None])[0]
     golden = weights.load(SPEC, models).golden
     assert golden is not None
     np.testing.assert_allclose(selftest.thumbnail(alpha), golden, atol=1e-3)

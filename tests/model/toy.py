@@ -83,7 +83,7 @@ def toy_spec(build: Callable[[], nn.Module] = Toy, name: str = "toy") -> ModelSp
     return ModelSpec(
         name=name,
         build=build,
-        side=SIDE,
+        size=(SIDE, SIDE),
         mean=(0.5, 0.4, 0.3),
         std=(0.25, 0.25, 0.25),
         weights=Weights(file=f"{name}.safetensors", source="tests/model/toy.py"),

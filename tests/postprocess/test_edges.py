@@ -52,6 +52,33 @@ def test_does_no_harm_where_the_network_doubts(drawn: dict[str, Scene], name: st
     assert gradient_error(refined, scene.alpha) < 1.1 * gradient_error(cubic, scene.alpha)
 
 
+def test_texture_beside_the_edge_leaves_no_veil(drawn: dict[str, Scene]) -> None:
+    """Where the network sees nothing, or the whole subject, colours like the other side's say nothing."""
+    scene = drawn["sharp/low-contrast"]
+    matte = as_predicted(scene.alpha)
+    cubic, refined = enlarge(matte, SIZE[::-1]), refine(matte, scene.rgb)
+    window = np.ones((3, 3), np.uint8)
+    assert (refined[cv2.dilate(cubic, window) == 0] == 0).all()
+    assert (refined[cv2.erode(cubic, window) == 1] == 1).all()
+
+
+@pytest.mark.parametrize("name", ["sharp/photos", "sharp/texture", "hair/photos"])
+def test_a_hard_matte_is_refined_along_its_edge(drawn: dict[str, Scene], name: str) -> None:
+    scene = drawn[name]
+    matte = (as_predicted(scene.alpha) > 0.5).astype(np.float32)
+    cubic, refined = enlarge(matte, SIZE[::-1]), refine(matte, scene.rgb)
+    assert sad(refined, scene.alpha) < 0.95 * sad(cubic, scene.alpha)
+
+
+def test_a_grey_picture_is_refined_as_well(drawn: dict[str, Scene]) -> None:
+    """Its colours' covariance is singular."""
+    scene = drawn["sharp/photos"]
+    grey = cv2.cvtColor(cv2.cvtColor(scene.rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    matte = as_predicted(scene.alpha)
+    cubic, refined = enlarge(matte, SIZE[::-1]), refine(matte, np.asarray(grey, np.uint8))
+    assert sad(refined, scene.alpha) < 0.8 * sad(cubic, scene.alpha)
+
+
 def test_a_soft_edge_stays_soft(drawn: dict[str, Scene]) -> None:
     scene = drawn["soft/photos"]
     refined = refine(as_predicted(scene.alpha), scene.rgb)

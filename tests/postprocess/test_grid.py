@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from postprocess.grid import factor_for, patches, reduce, repeat
+from postprocess.grid import factor_for, grown, local_means, patches, reduce, repeat
 
 SHAPES = [
     pytest.param((16, 24), 4, id="multiple"),
@@ -56,3 +56,21 @@ def test_spread_is_exact_for_what_is_linear(factor: int) -> None:
     rows = np.arange(factor, 7 * factor) + 0.5
     assert np.allclose(inner[..., 0], rows[:, None], atol=1e-3)
     assert np.allclose(inner[..., 1], 7, atol=1e-4)
+
+
+@pytest.mark.parametrize("radius", [1, 4])
+def test_local_means(radius: int) -> None:
+    plane = np.random.default_rng(2).random((13, 17)).astype(np.float32)
+    padded = np.pad(plane, radius, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1,) * 2)
+    cells = np.array([0, 5, 16, 100, 220])
+    assert np.allclose(local_means(plane, radius, cells), windows.mean((2, 3)).ravel()[cells], atol=1e-5)
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_grown_reaches_diagonally_and_stops_at_the_border(reach: int) -> None:
+    band = np.zeros((9, 8), np.bool_)
+    band[1, 6] = True
+    expected = np.zeros_like(band)
+    expected[max(0, 1 - reach) : 2 + reach, 6 - reach :] = True
+    assert np.array_equal(grown(band, reach), expected)

@@ -1,43 +1,18 @@
-"""POST, GET and DELETE /v1/cutouts, GET /v1/models."""
+"""POST /v1/cutouts: what may be sent, what is refused, who may; GET /v1/models."""
 
 import asyncio
 import base64
-import io
-import json
-import time
-import zipfile
 from typing import Any
 
-import cv2
-import httpx
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from api.errors import CorruptImage, SourceForbidden, StoreFull, StoreUnavailable
-from api.routes.bodies import wanted_bytes
-from api.storage import MemoryStore, UrlSigner
-from tests.fakes import BASE_URL, FailingStore, FakeClock, FakeEngine, FakeFetcher, memory_store, photo
-from tests.service import KEY, Served, serving
+from api.errors import CorruptImage, SourceForbidden, StoreUnavailable
+from tests.api.routes.sent import BYTES, FILE, PHOTO, URL, pixels, web
+from tests.fakes import FailingStore, FakeEngine, FakeFetcher, photo
+from tests.service import KEY, serving
 
-PHOTO = photo()
-PAGES = {"https://img.example/a.jpg": PHOTO, "https://img.example/sky.png": photo(30, 50, ".png")}
-URL = "https://img.example/a.jpg"
 TEXT = base64.b64encode(PHOTO).decode()
-FILE = {"image": ("a.jpg", PHOTO, "image/jpeg")}
-BYTES = {"Accept": "image/*"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def web() -> FakeFetcher:
-    return FakeFetcher(PAGES)
-
-
-def pixels(answer: httpx.Response) -> NDArray[np.uint8]:
-    assert answer.status_code == 200, answer.text
-    image = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert image is not None
-    return np.asarray(image, np.uint8)
 
 
 SOURCES: list[Any] = [
@@ -79,20 +54,6 @@ async def test_every_way_to_send_a_picture(request_: dict[str, Any]) -> None:
         stored = await served.http.get(cutout["url"])
         assert len(stored.content) == cutout["size"]
         assert pixels(stored).shape == (64, 96, 4)
-
-
-async def test_a_soft_edge_stays_soft() -> None:
-    async with serving() as served:
-        alpha = pixels(await served.http.post("/v1/cutouts", files=FILE, headers=BYTES))[..., 3]
-        assert {0, 255} < set(alpha.ravel().tolist())
-
-
-async def test_the_same_result_is_stored_once() -> None:
-    async with serving(fetcher=web()) as served:
-        first = (await served.http.post("/v1/cutouts", files=FILE)).json()
-        again = (await served.http.post("/v1/cutouts", json={"image_url": URL})).json()
-        other = (await served.http.post("/v1/cutouts", files=FILE, data={"output": "mask"})).json()
-        assert first["id"] == again["id"] != other["id"]
 
 
 REFUSED: list[Any] = [
@@ -174,127 +135,6 @@ async def test_every_bad_option_is_told() -> None:
         ]
 
 
-class TestOptions:
-    """That each reaches the picture; what it does there is tested with postprocess."""
-
-    async def made(self, files: dict[str, Any] | None = None, **data: Any) -> httpx.Response:
-        async with serving(fetcher=web()) as served:
-            answer = await served.http.post(
-                "/v1/cutouts", files=FILE | (files or {}), data=data, headers=BYTES
-            )
-            assert answer.status_code == 200, answer.text
-            return answer
-
-    async def test_output_alpha(self) -> None:
-        assert pixels(await self.made(output="alpha")).shape == (64, 96)
-
-    async def test_output_mask(self) -> None:
-        assert set(pixels(await self.made(output="mask")).ravel().tolist()) == {0, 255}
-
-    async def test_output_foreground(self) -> None:
-        assert pixels(await self.made(output="foreground")).shape == (64, 96, 3)
-
-    async def test_to_remove_foreground(self) -> None:
-        alpha = pixels(await self.made(to_remove="foreground"))[..., 3]
-        assert (alpha[32, 48], alpha[0, 0]) == (0, 255)
-
-    async def test_crop_and_margin(self) -> None:
-        tight = await self.made(crop="true")
-        wide = await self.made(crop="true", crop_margin="3")
-        left, top, width, height = map(int, tight.headers["x-cutout-bounding-box"].split(","))
-        assert pixels(tight).shape == (height, width, 4)
-        assert pixels(wide).shape == (height + 6, width + 6, 4)
-        assert min(left, top) >= 3
-
-    async def test_background_colour(self) -> None:
-        answer = await self.made(background="#fff")
-        assert answer.headers["content-type"] == "image/jpeg"
-        assert pixels(answer)[2, 2].min() > 250
-
-    async def test_background_half_transparent(self) -> None:
-        answer = await self.made(background="#ff000080")
-        assert pixels(answer)[2, 2].tolist() == [0, 0, 255, 128]
-
-    async def test_background_blur(self) -> None:
-        assert pixels(await self.made(background="blur", format="png")).shape == (64, 96, 3)
-
-    async def test_background_image(self) -> None:
-        blue = cv2.imencode(".png", np.full((9, 9, 4), (255, 0, 0, 255), np.uint8))[1].tobytes()
-        answer = await self.made({"background_image": ("b.png", blue)}, format="png")
-        assert pixels(answer)[2, 2].tolist() == [255, 0, 0]
-
-    async def test_background_image_with_transparency_lies_over_white(self) -> None:
-        clear = cv2.imencode(".png", np.zeros((9, 9, 4), np.uint8))[1].tobytes()
-        answer = await self.made({"background_image": ("b.png", clear)}, format="png")
-        assert pixels(answer)[2, 2].tolist() == [255, 255, 255]
-
-    async def test_background_image_by_url(self) -> None:
-        answer = await self.made(background_image_url="https://img.example/sky.png", format="png")
-        assert pixels(answer).shape == (64, 96, 3)
-
-    @pytest.mark.parametrize("edges", ["soft", "sharp", "objectcut"])
-    async def test_edges_and_morphology(self, edges: str) -> None:
-        answer = await self.made(edges=edges, morphology=["close", "keep_largest,fill_holes"], refine="no")
-        assert pixels(answer)[32, 48, 3] == 255
-
-    @pytest.mark.parametrize("format", ["png", "webp", "jpeg", "avif"])
-    async def test_format(self, format: str) -> None:
-        answer = await self.made(format=format, quality="100")
-        assert answer.headers["content-type"] == f"image/{format}"
-
-    async def test_format_zip(self) -> None:
-        answer = await self.made(format="zip")
-        assert answer.headers["content-type"] == "application/zip"
-        names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
-        assert names == ["color.jpg", "alpha.png"]
-
-    async def test_zip_over_a_picture_is_refused(self) -> None:
-        async with serving() as served:
-            answer = await served.http.post(
-                "/v1/cutouts", files=FILE | {"background_image": ("b", PHOTO)}, data={"format": "zip"}
-            )
-            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_options")
-
-    async def test_a_source_s_own_transparency(self) -> None:
-        clear = np.zeros((64, 96, 4), np.uint8)
-        clear[:, :48, 3] = 255
-        files = {"image": ("a.png", cv2.imencode(".png", clear)[1].tobytes())}
-        kept = pixels(await self.made(files))[..., 3]
-        ignored = pixels(await self.made(files, source_alpha="ignore"))[..., 3]
-        assert (kept[32, 60], ignored[32, 60]) == (0, 255)
-
-
-async def test_no_subject() -> None:
-    async with serving(engine=FakeEngine(empty=True)) as served:
-        whole = await served.http.post("/v1/cutouts", files=FILE)
-        assert whole.json()["bounding_box"] is None
-        assert (await served.http.get(whole.headers["location"])).json()["bounding_box"] is None
-        cropped = await served.http.post("/v1/cutouts", files=FILE, data={"crop": "1"})
-        assert (cropped.status_code, cropped.json()["code"]) == (422, "no_subject")
-
-
-@pytest.mark.parametrize(
-    ("accept", "wanted"),
-    [
-        pytest.param("", (False, None), id="none"),
-        pytest.param("*/*", (False, None), id="anything"),
-        pytest.param("application/json", (False, None), id="JSON"),
-        pytest.param("text/html", (False, None), id="nothing of ours"),
-        pytest.param("image/*", (True, None), id="any image"),
-        pytest.param("IMAGE/WEBP", (True, "webp"), id="a format"),
-        pytest.param("application/zip", (True, "zip"), id="ZIP"),
-        pytest.param("application/json;q=0.5, image/png", (True, "png"), id="by quality"),
-        pytest.param("image/png;q=0.1, application/json", (False, None), id="JSON by quality"),
-        pytest.param("image/avif,image/webp,image/*,*/*;q=0.8", (True, "avif"), id="a browser's img"),
-        pytest.param("image/png;q=0", (False, None), id="refused"),
-        pytest.param("image/png;q=x", (False, None), id="malformed quality"),
-        pytest.param(",;,=", (False, None), id="noise"),
-    ],
-)
-def test_accept(accept: str, wanted: tuple[bool, str | None]) -> None:
-    assert wanted_bytes(accept) == wanted
-
-
 async def test_bytes_come_with_the_facts_as_headers() -> None:
     async with serving(store=FailingStore(StoreUnavailable("must not be needed"))) as served:
         answer = await served.http.post("/v1/cutouts", files=FILE, headers={"Accept": "image/webp"})
@@ -308,124 +148,13 @@ async def test_bytes_come_with_the_facts_as_headers() -> None:
         assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        pytest.param(StoreUnavailable("x"), "storage_unavailable", id="unavailable"),
-        pytest.param(StoreFull("x", retry_after=60), "storage_full", id="full"),
-    ],
-)
-async def test_a_link_needs_the_store(error: Exception, code: str) -> None:
-    async with serving(store=FailingStore(error)) as served:
-        answer = await served.http.post("/v1/cutouts", files=FILE)
-        assert (answer.status_code, answer.json()["code"]) == (503, code)
-        assert int(answer.headers["retry-after"]) >= 1
-
-
-class TestLinks:
-    async def link(self, served: Served) -> httpx.URL:
-        return httpx.URL((await served.http.post("/v1/cutouts", files=FILE)).json()["url"])
-
-    async def test_bytes_are_served_harmlessly(self) -> None:
-        async with serving({"anonymous": False, "secret_access": KEY}) as served:
-            made = await served.http.post("/v1/cutouts", files=FILE, headers={"X-Api-Key": KEY})
-            answer = await served.http.get(made.json()["url"])  # without the key
-            name = made.json()["id"]
-            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
-            assert answer.headers["content-disposition"] == f'inline; filename="{name}"'
-            assert answer.headers["cache-control"].startswith("private, max-age=259")
-            etag = answer.headers["etag"]
-            again = await served.http.get(made.json()["url"], headers={"If-None-Match": etag})
-            assert (again.status_code, again.content) == (304, b"")
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            pytest.param({"signature": "A" * 43}, id="another signature"),
-            pytest.param({"signature": ""}, id="no signature"),
-            pytest.param({"expires": "99999999999"}, id="a later end"),
-            pytest.param({"expires": "x"}, id="no number"),
-            pytest.param({"expires": ""}, id="no end"),
-        ],
-    )
-    async def test_altered_links_are_refused(self, change: dict[str, str]) -> None:
-        async with serving() as served:
-            answer = await served.http.get((await self.link(served)).copy_merge_params(change))
-            assert (answer.status_code, answer.json()["code"]) == (403, "bad_signature")
-
-    async def test_a_link_opens_nothing_else(self) -> None:
-        async with serving() as served:
-            link = await self.link(served)
-            other = await served.http.post("/v1/cutouts", files=FILE, data={"output": "alpha"})
-            answer = await served.http.get(link.copy_with(path=other.headers["location"]))
-            assert answer.status_code == 403
-
-    async def test_links_end(self) -> None:
-        clock = FakeClock(time.time())
-        store = MemoryStore(UrlSigner([b"k" * 32], BASE_URL, clock=clock), ttl_seconds=60, clock=clock)
-        async with serving(store=store) as served:
-            link = await self.link(served)
-            clock.now += 59
-            assert (await served.http.get(link)).status_code == 200
-            clock.now += 2
-            assert (await served.http.get(link)).status_code == 403
-            assert (await served.http.get(link.path)).status_code == 404
-
-    async def test_a_link_to_what_is_gone(self) -> None:
-        async with serving() as served:
-            link = await self.link(served)
-            assert (await served.http.delete(link.path)).status_code == 204
-            assert (await served.http.get(link)).status_code == 404
-
-
-async def test_facts_and_a_fresh_link() -> None:
-    async with serving() as served:
-        made = (await served.http.post("/v1/cutouts", files=FILE)).json()
-        found = await served.http.get(f"/v1/cutouts/{made['id']}")
-        assert found.status_code == 200
-        assert found.json() | {"url": 0, "expires_at": 0} == made | {
-            "url": 0,
-            "expires_at": 0,
-            "timings_ms": None,
-        }
-        assert (await served.http.get(found.json()["url"])).status_code == 200
-        deleted = await served.http.delete(f"/v1/cutouts/{made['id']}")
-        assert (deleted.status_code, deleted.content) == (204, b"")
-        for method in ("GET", "DELETE"):
-            gone = await served.http.request(method, f"/v1/cutouts/{made['id']}")
-            assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("..%2f..%2fetc%2fpasswd", id="dots and slashes"),
-        pytest.param("%2e%2e", id="two dots"),
-        pytest.param("%00.png", id="NUL"),
-        pytest.param("%2fetc%2fpasswd", id="absolute"),
-        pytest.param("A" * 32 + ".png", id="upper case"),
-        pytest.param("0" * 32 + ".png%0a", id="line break"),
-        pytest.param("0" * 5000, id="long"),
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_hostile_names_are_not_found(method: str, name: str) -> None:
-    async with serving() as served:
-        answer = await served.http.request(method, f"/v1/cutouts/{name}")
-        assert (answer.status_code, answer.json()["code"]) in {
-            (404, "not_found"),
-            (405, "method_not_allowed"),
-        }
-
-
 class TestKeys:
     ROUTES = (
         ("POST", "/v1/cutouts"),
         ("GET", f"/v1/cutouts/{'0' * 32}.png"),
         ("DELETE", f"/v1/cutouts/{'0' * 32}.png"),
         ("GET", "/v1/models"),
+        ("GET", "/v1/licenses"),
     )
 
     @pytest.mark.parametrize(
@@ -494,6 +223,13 @@ async def test_models() -> None:
         assert [(model["name"], model["available"]) for model in answer.json()["models"]] == [("lite", True)]
 
 
+async def test_licences() -> None:
+    async with serving() as served:
+        answer = await served.http.get("/v1/licenses")
+        expected = {"name": "lite", "licence": "MIT", "paper": "None.", "source": "tests/fakes.py"}
+        assert (answer.status_code, answer.json()) == (200, {"models": [expected]})
+
+
 async def test_source_errors_never_say_why() -> None:
     pages = {
         "https://a.example/": SourceForbidden("10.0.0.1 is private"),
@@ -503,20 +239,3 @@ async def test_source_errors_never_say_why() -> None:
         refused = await served.http.post("/v1/cutouts", json={"image_url": "https://a.example/"})
         assert (refused.status_code, refused.json()["code"]) == (422, "source_forbidden")
         assert "10.0.0.1" not in refused.text
-
-
-async def test_options_of_a_raw_body_stand_in_the_query() -> None:
-    async with serving() as served:
-        answer = await served.http.post(
-            "/v1/cutouts?output=mask&morphology=open&morphology=close", content=PHOTO, headers=BYTES
-        )
-        assert set(pixels(answer).ravel().tolist()) == {0, 255}
-
-
-async def test_the_store_is_asked_only_for_links() -> None:
-    store = memory_store()
-    async with serving(store=store) as served:
-        await served.http.post("/v1/cutouts", files=FILE, headers=BYTES)
-        answer = await served.http.post("/v1/cutouts", files=FILE)
-        facts = json.loads(answer.text)
-        assert facts["url"].startswith(f"{BASE_URL}/v1/cutouts/{facts['id']}?expires=")

@@ -56,7 +56,7 @@ async def test_metrics() -> None:
         for line in (
             'objectcut_requests_total{method="POST",route="/v1/cutouts",status="201"} 1.0',
             'objectcut_requests_total{method="POST",route="/v1/cutouts",status="500"} 1.0',
-            'objectcut_requests_total{method="-",route="unmatched",status="404"} 1.0',
+            'objectcut_requests_total{method="GET",route="unmatched",status="404"} 1.0',
             'objectcut_errors_total{code="inference_failed"} 1.0',
             'objectcut_request_seconds_count{route="/v1/cutouts"} 2.0',
             'objectcut_batch_size_sum{model="lite"} 3.0',
@@ -143,6 +143,7 @@ async def test_the_document_tells_every_route_and_the_error_shape() -> None:
             "/v1/cutouts",
             "/v1/cutouts/{id}",
             "/v1/models",
+            "/v1/licenses",
             "/remove",
             "/stillalive",
             "/healthz",
