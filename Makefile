@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow check format docs bench clean
+.PHONY: help setup demo serve test test-slow test-clients check format docs bench clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,10 +25,14 @@ serve: setup ## Runs the service with its page on http://127.0.0.1:$(PORT)/ for 
 	$(BIN)/objectcut serve --port $(PORT) --anonymous
 
 test: setup ## Every test that belongs to a change, in a few minutes.
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow and not clients'
 
-test-slow: setup ## The long suites: the large networks' references, 5,000 mutated images.
+test-slow: setup ## The long suites: 5,000 mutated images and what else takes minutes.
 	$(BIN)/pytest -m slow --timeout 3600
+
+test-clients: setup ## Published clients of remove.bg, unchanged, against the service; says what it could not install.
+	$(BIN)/python -m tests.clients.install
+	$(BIN)/pytest -m clients tests/clients
 
 check: setup ## Format, lint, types, layers, and that the generated docs are fresh.
 	$(BIN)/ruff format --check .

@@ -19,18 +19,22 @@ from threadpoolctl import threadpool_limits
 
 from api import finishing, openapi
 from api import settings as configuration
+from api.accounts import Accounts, open_accounts
 from api.engine import LocalEngine
 from api.limits import Gate, InFlight
 from api.logs import SERVICE
 from api.metrics import Metrics
-from api.middleware import Exchanges
+from api.middleware import Exchanges, SecureAnswers
 from api.pipeline import Pipeline
-from api.routes import native, objectcut, ops
+from api.routes import account, basnet, native, objectcut, ops, rembg
+from api.routes.removebg import routes as removebg
+from api.routes.removebg.answers import failure as removebg_failure
 from api.settings import Settings, SettingsError
 from api.source.fetch import HttpFetcher
 from api.source.isolation import DecodePool
 from api.storage import ServedStore, StoreConfig, open_store
 from api.types import Decoder, Engine, Fetcher, Store
+from model import heap
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Starts the parts, and ends them in the opposite order: what work needs outlives the work."""
         async with AsyncExitStack() as stack:
+            heap.keep()
             # Pictures run side by side, each on one core: threads within one would wait for one another.
             cv2.setNumThreads(1)
             stack.enter_context(threadpool_limits(1, user_api="blas"))
@@ -151,10 +156,11 @@ def create_app(
     decoder: Decoder | None = None,
     engine: Engine | None = None,
     store: Store | None = None,
+    accounts: Accounts | None = None,
 ) -> FastAPI:
     """The HTTP service. Its Service is `app.state.service`.
 
-    Raises SettingsError, also when there is neither a secret nor leave to serve everybody.
+    Raises SettingsError, also when there is no secret, no key and no leave to serve everybody.
     """
     settings = settings or configuration.load()
     secret = settings.access()
@@ -167,7 +173,14 @@ def create_app(
         patience=settings.limits.queue_timeout,
     )
     in_flight = InFlight(settings.limits.in_flight)
-    gate = Gate(settings.limits, in_flight, secret)
+    share = max(1, settings.limits.in_flight // 2)
+    try:
+        accounts = accounts or open_accounts(
+            settings.accounts, secret=secret, anonymous=settings.anonymous, share=share
+        )
+    except ValueError as exc:
+        raise SettingsError(f"OBJECTCUT_ACCOUNTS__REDIS_URL: {exc}") from exc
+    gate = Gate(settings.limits, in_flight, accounts)
     service.metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
     service.metrics.gauge("queue_depth", "Pictures waiting for a device.", lambda: service.engine.waiting)
 
@@ -176,6 +189,7 @@ def create_app(
         SERVICE.info("starting", extra={"fields": {"settings": settings.model_dump(mode="json")}})
         async with AsyncExitStack() as stack:
             try:
+                stack.push_async_callback(accounts.close)
                 await stack.enter_async_context(service.running())
             except Exception as exc:
                 SERVICE.critical("cannot start: %s", exc)  # in one line, before uvicorn's traceback
@@ -196,11 +210,22 @@ def create_app(
     )
     app.state.service = service
     app.include_router(native.routes(service.pipeline, service.engine, service.store, gate))
+    app.include_router(account.routes(gate))
     app.include_router(objectcut.routes(service.pipeline, gate))
+    app.include_router(rembg.routes(service.pipeline, service.engine, gate))
+    app.include_router(basnet.routes(service.pipeline, gate))
+    app.include_router(
+        removebg.routes(service.pipeline, service.decoder, service.store, gate, settings.removebg)
+    )
     app.include_router(ops.routes(service.metrics, service.readiness))
-    app.add_middleware(Exchanges, metrics=service.metrics, send_timeout=settings.limits.send_timeout)
+    app.add_middleware(
+        Exchanges,
+        metrics=service.metrics,
+        send_timeout=settings.limits.send_timeout,
+        dialects={removebg.PREFIX: removebg_failure},
+    )
     if settings.cors_origins:
-        # Outermost, so that a page may read our failures too.
+        # Around Exchanges, so that a page may read our failures too.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -208,6 +233,7 @@ def create_app(
             allow_headers=[
                 "Authorization",
                 "Content-Type",
+                "Idempotency-Key",
                 "X-Api-Key",
                 "X-Request-Id",
                 "X-Secret-Access",
@@ -215,7 +241,8 @@ def create_app(
             ],
             expose_headers=["*"],
         )
-    openapi.describe(app, keys=secret is not None)
+    app.add_middleware(SecureAnswers)
+    openapi.describe(app, keys=not settings.anonymous)
     return app
 
 

@@ -9,7 +9,9 @@ import typer
 from api.commands.cut import cut
 from api.commands.doctor import doctor
 from api.commands.evaluate import evaluate
+from api.commands.keys import keys
 from api.commands.models import models
+from api.commands.paste_server import paste_server
 from api.commands.serve import serve
 from api.commands.terminal import told, warn
 from api.commands.train import train
@@ -35,9 +37,10 @@ def objectcut(
     """Finds the subject of a photo and cuts it out."""
 
 
-for command in (cut, serve, train, evaluate, validate, doctor):
+for command in (cut, serve, paste_server, train, evaluate, validate, doctor):
     app.command()(command)
 app.add_typer(models, name="models")
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

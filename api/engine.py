@@ -2,41 +2,56 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import InvalidOptions
 from api.types import Deadline
+from model import runtimes
 from model.batcher import Batcher
 from model.config import EngineConfig
 from model.errors import DeadlineExceeded, DeviceLost, ModelUnavailable
 from model.registry import REGISTRY, ModelSpec
+from model.residency import Residency
 from postprocess.types import RGB, Alpha
 
 if TYPE_CHECKING:  # it brings torch, which takes seconds to import: that can wait until `start`
-    from model.engine import TorchEngine
+    from model.loaded import LoadedModel
 
 __all__ = ["EngineConfig", "LocalEngine"]
 
 _LOG = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A model that is loaded, warm and proven."""
+    """A model that is loaded, warm and proven. loader: a thread for what takes long."""
 
-    network: "TorchEngine"
+    network: "LoadedModel"
     batcher: Batcher[NDArray[np.uint8], Alpha]
+    loader: Executor
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.network.memory_bytes
+
+    async def leave(self) -> None:
+        await self.batcher.drain()
+        await asyncio.get_running_loop().run_in_executor(self.loader, self.network.close)
 
 
 class LocalEngine:
-    """api.types.Engine over TorchEngine and Batcher.
+    """api.types.Engine over Residency, Batcher and LoadedModel.
 
     on_batch: called with the model's name and the number of pictures after every batch.
     on_lost: called with the reason when a device is lost for good: the process should be replaced.
@@ -58,98 +73,89 @@ class LocalEngine:
         self._on_batch = on_batch
         self._on_lost = on_lost
         self._registry = registry
-        self._running: dict[str, _Running] = {}
-        # Why a configured model does not run (yet). Its text is public.
-        self._reasons = {name: f"model '{name}' is still being loaded" for name in config.models}
+        self._started = False
+        self._models = Residency(self._load, self._estimate, budget=config.memory_budget)
         self._host = ThreadPoolExecutor(config.cores, thread_name_prefix="resize")
-        self._device = ThreadPoolExecutor(config.cores, thread_name_prefix="device")
+        # Two, where there is one core: on a GPU one thread computes while another one copies.
+        self._device = ThreadPoolExecutor(max(2, config.cores), thread_name_prefix="device")
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     async def start(self) -> None:
-        """Loads, warms and tests the configured models, one after the other.
+        """Loads, warms and tests the configured models, one after the other, as far as memory goes.
 
         One that fails is left out, with the reason in `status`; the others serve. Raises ValueError when
-        the configured device is not there.
+        the configured device or runtime is not there.
         """
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._device, _check_device, self._config)
-        for name in self._config.models:
-            try:
-                network = await loop.run_in_executor(self._device, _load, self._registry[name], self._config)
-            except Exception as exc:  # whatever it is, the other models can serve and `status` can tell
-                known = isinstance(exc, ModelUnavailable)
-                self._reasons[name] = str(exc) if known else f"model '{name}' could not be loaded"
-                _LOG.error("model '%s' does not run: %s", name, exc, exc_info=not known)
-            else:
-                self._running[name] = _Running(network, self._batcher(network))
-                del self._reasons[name]
+        await self._loading(runtimes.check, self._config)
+        await self._models.settle(self._config.models)
+        self._started = True
 
-    async def matte(self, rgb: RGB, *, model: str, deadline: Deadline) -> Alpha:
-        """See api.types.Engine. Raises InvalidOptions, too, when there is no such model."""
-        running = self._find(model)
-        running.batcher.check_open()  # before any work is spent on a picture that would be turned away
-        deadline.check("resizing")
-        loop = asyncio.get_running_loop()
+    async def matte(
+        self, rgb: RGB, *, model: str, resolution: int | None = None, deadline: Deadline
+    ) -> Alpha:
+        """See api.types.Engine."""
+        spec = self._named(model)
         try:
-            async with asyncio.timeout(deadline.remaining()):
-                picture = await loop.run_in_executor(self._host, running.network.prepare, rgb)
-        except TimeoutError:
-            raise DeadlineExceeded("no time left while resizing") from None
-        return await running.batcher.submit(picture, deadline)
+            size = spec.input_size(resolution)
+        except ValueError as exc:
+            raise InvalidOptions(public=f"resolution: {exc}") from exc
+        deadline.check("resizing")
+        async with self._models.use(model, deadline) as running:
+            running.batcher.check_open()  # before any work is spent on a picture that would be turned away
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(deadline.remaining()):
+                    picture = await loop.run_in_executor(self._host, running.network.prepare, rgb, size)
+            except TimeoutError:
+                raise DeadlineExceeded("no time left while resizing") from None
+            return await running.batcher.submit(picture, deadline)
 
     async def close(self) -> None:
         """Takes no new pictures and answers the accepted ones, within the configured time."""
+        await self._models.close()
         try:
             async with asyncio.timeout(self._config.drain_timeout):
-                await asyncio.gather(*(running.batcher.drain() for running in self._running.values()))
+                await asyncio.gather(*(running.batcher.drain() for running in self._residents.values()))
         except TimeoutError:
             _LOG.error("pictures were still waiting after %s s of draining", self._config.drain_timeout)
-        for pool in (self._host, self._device):
+        for pool in (self._host, self._device, self._loader):
             pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
-        """Whether every configured model serves."""
-        return not self._reasons
+        """Whether every configured model serves, or is loaded as soon as a request names it."""
+        return self._started and not any(self._models.failure(name) for name in self._config.models)
 
     @property
     def waiting(self) -> int:
         """Pictures in the queues."""
-        return sum(running.batcher.waiting for running in self._running.values())
+        return sum(running.batcher.waiting for running in self._residents.values())
 
     @property
     def running(self) -> int:
         """Pictures on the device."""
-        return sum(running.batcher.running for running in self._running.values())
+        return sum(running.batcher.running for running in self._residents.values())
 
     def status(self) -> dict[str, Any]:
         """For /readyz: `{"ready": bool, "models": {name: facts}}`, JSON throughout.
 
-        Facts of a model that serves: warm (true), device, device_name, precision, sha256, streams, max_batch,
-        batch_cap, waiting, running, last_error. Of one that does not: warm (false), reason.
+        Facts of a model in memory: resident and warm (true), those of LoadedModel.facts, batch_cap (pictures
+        of the model's own size), waiting, running, last_error. Of another one: both false, and the reason.
         """
-        models: dict[str, dict[str, Any]] = {
-            name: {
-                "warm": True,
-                **running.network.facts(),
-                "batch_cap": running.batcher.cap,
-                "waiting": running.batcher.waiting,
-                "running": running.batcher.running,
-                "last_error": running.batcher.last_error,
-            }
-            for name, running in self._running.items()
-        }
-        models |= {name: {"warm": False, "reason": reason} for name, reason in self._reasons.items()}
-        return {"ready": self.ready, "models": models}
+        return {"ready": self.ready, "models": {name: self._facts(name) for name in self._config.models}}
 
     def models(self) -> list[dict[str, Any]]:
         """For GET /v1/models: every model of the registry, and whether a request may name it now."""
         return [
             {
                 "name": spec.name,
-                "available": spec.name in self._running,
+                "available": self._started
+                and spec.name in self._config.models
+                and self._models.failure(spec.name) is None,
                 "description": spec.description,
                 "input_width": spec.size[1],
                 "input_height": spec.size[0],
+                "resolutions": spec.sides,
                 "licence": spec.licence,
                 "paper": spec.paper,
                 "source": spec.weights.source,
@@ -157,22 +163,51 @@ class LocalEngine:
             for spec in self._registry.values()
         ]
 
-    def _find(self, model: str) -> _Running:
-        if running := self._running.get(model):
-            return running
-        if model not in self._registry:
+    @property
+    def _residents(self) -> Mapping[str, _Running]:
+        return self._models.residents
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        running = self._residents.get(name)
+        if running is None:
+            reason = self._models.failure(name) or (
+                "loaded when a request names it" if self._started else "still being loaded"
+            )
+            return {"resident": False, "warm": False, "reason": reason}
+        return {
+            "resident": True,
+            "warm": True,
+            **running.network.facts(),
+            "batch_cap": running.batcher.cap,
+            "waiting": running.batcher.waiting,
+            "running": running.batcher.running,
+            "last_error": running.batcher.last_error,
+        }
+
+    def _named(self, model: str) -> ModelSpec:
+        spec = self._registry.get(model)
+        if spec is None:
             raise InvalidOptions(public=f"model: must be one of {', '.join(self._registry)}")
-        raise ModelUnavailable(
-            self._reasons.get(model)
-            or f"model '{model}' is not loaded on this server: {self._how_to_load(self._registry[model])}"
-        )
+        if model not in self._config.models:
+            raise ModelUnavailable(f"model '{model}' is not loaded on this server: {_how_to_load(spec)}")
+        if not self._started:
+            raise ModelUnavailable(f"model '{model}' is still being loaded")
+        return spec
 
-    def _how_to_load(self, spec: ModelSpec) -> str:
-        first = "" if spec.weights.shipped else f"{spec.bring}, and "
-        return f"its operator can {first}name it in the setting `models`"
+    async def _load(self, name: str) -> _Running:
+        network = await self._loading(runtimes.load, self._registry[name], self._config)
+        return _Running(network, self._batcher(network), self._loader)
 
-    def _batcher(self, network: "TorchEngine") -> Batcher[NDArray[np.uint8], Alpha]:
-        name = network.spec.name
+    async def _estimate(self, name: str) -> int:
+        return await self._loading(_estimate, self._registry[name], self._config)
+
+    async def _loading(self, work: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        """In a thread of its own: a model that is loading does not keep those from the device that serve."""
+        call = partial(work, *arguments, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._loader, call)
+
+    def _batcher(self, network: "LoadedModel") -> Batcher[NDArray[np.uint8], Alpha]:
+        name, pixels = network.spec.name, math.prod(network.spec.size)
         return Batcher(
             network.run,
             self._device,
@@ -180,24 +215,25 @@ class LocalEngine:
             max_wait=self._config.max_wait,
             max_queue=self._config.max_queue,
             streams=network.streams,
+            group=lambda picture: picture.shape,
+            # What a device has room and work for is so many pixels, measured at the model's own size.
+            cost=lambda picture: max(1.0, math.prod(picture.shape[:2]) / pixels),
             on_batch=partial(self._on_batch, name) if self._on_batch else None,
             on_lost=partial(self._lose, name),
         )
 
     def _lose(self, name: str, error: DeviceLost) -> None:
-        self._running.pop(name, None)
-        self._reasons[name] = f"model '{name}' has lost its device"
+        self._models.lose(name, f"model '{name}' has lost its device")
         if self._on_lost:
             self._on_lost(f"{name}: {error}")
 
 
-def _check_device(config: EngineConfig) -> None:
-    from model.engine import choose_device
+def _how_to_load(spec: ModelSpec) -> str:
+    first = "" if spec.weights.shipped else f"{spec.bring}, and "
+    return f"its operator can {first}name it in the setting `models`"
 
-    choose_device(config.device)
 
+def _estimate(spec: ModelSpec, config: EngineConfig) -> int:
+    from model.engine import estimated_memory
 
-def _load(spec: ModelSpec, config: EngineConfig) -> "TorchEngine":
-    from model.engine import TorchEngine
-
-    return TorchEngine(spec, config)
+    return estimated_memory(spec, config.model_dir)

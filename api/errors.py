@@ -3,6 +3,7 @@
     ObjectCutError                      500  internal_error
     ├── InvalidOptions                  400  invalid_options
     ├── Unauthorized                    401  unauthorized
+    ├── InsufficientCredits             402  insufficient_credits
     ├── Forbidden                       403  bad_signature
     ├── NotFound                        404  not_found
     ├── MethodNotAllowed                405  method_not_allowed
@@ -19,11 +20,13 @@
     ├── ImageTooLarge                   422  image_too_large
     ├── NoSubject                       422  no_subject
     ├── Overloaded                      429  overloaded
+    ├── RateLimited                     429  rate_limited
     ├── ClientGone                      499  client_gone (logs only)
     ├── InferenceFailed                 500  inference_failed
     ├── ModelUnavailable                503  model_unavailable
     ├── OutOfMemory                     503  out_of_memory
     ├── Draining                        503  draining
+    ├── AccountsUnavailable             503  accounts_unavailable
     ├── StoreUnavailable                503  storage_unavailable
     ├── StoreFull                       503  storage_full
     └── DeadlineExceeded                504  deadline_exceeded
@@ -69,6 +72,12 @@ class Unauthorized(ObjectCutError):
     """No key, or a wrong one."""
 
     status, code, title, report = 401, "unauthorized", "A valid key is required.", False
+
+
+class InsufficientCredits(ObjectCutError):
+    """The key's credits do not cover this request."""
+
+    status, code, title, report = 402, "insufficient_credits", "Not enough credits are left.", False
 
 
 class Forbidden(ObjectCutError):
@@ -171,6 +180,13 @@ class Overloaded(ObjectCutError):
     status, code, title, report = 429, "overloaded", "The service is busy: please try again shortly.", False
 
 
+class RateLimited(ObjectCutError):
+    """The caller has used up what its plan allows in a minute, or at once."""
+
+    status, code, title = 429, "rate_limited", "The limit of your plan is reached."
+    report = False
+
+
 class ClientGone(ObjectCutError):
     """The client closed the connection; nobody reads this, it is for the logs."""
 
@@ -199,6 +215,12 @@ class Draining(ObjectCutError):
     """The server is shutting down."""
 
     status, code, title, report = 503, "draining", "The server is restarting: please try again.", False
+
+
+class AccountsUnavailable(ObjectCutError):
+    """Keys and quotas cannot be looked up: their database or Redis does not answer."""
+
+    status, code, title = 503, "accounts_unavailable", "Your key cannot be checked at the moment."
 
 
 class StoreUnavailable(ObjectCutError):

@@ -3,6 +3,7 @@
 The matte is scaled, never the picture. Everything here is work on whole pictures, for a thread of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,50 +22,91 @@ from postprocess.foreground import decontaminate, extend
 from postprocess.objectcut import objectcut
 from postprocess.types import RGB, Alpha
 
+Pixels = NDArray[np.uint8]
+GREY = frozenset({"alpha", "mask"})
+"""The outputs that hold no colours."""
 WHITE = Colour(255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What a picture is taken apart into, cropped or not.
+
+    rgb: the colours to show. alpha: how much they show. original: the photo's own colours.
+    box: the subject's, px of the whole picture; None without one.
+    """
+
+    rgb: RGB
+    alpha: Alpha
+    original: RGB
+    box: Box | None
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
     """Finished pixels: (h, w), (h, w, 3) or (h, w, 4) uint8. box: the subject's, px of the original."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     box: Box | None
     format: Format
 
 
+Look = Callable[[Picture], RGB]
+Refine = Callable[[Picture, Alpha, CutoutOptions], Alpha]
+Compose = Callable[[Picture, Alpha, Picture | None, CutoutOptions], Canvas]
+
+
+def look(picture: Picture) -> RGB:
+    """What the network is shown: all of it."""
+    return picture.rgb
+
+
 def refine(picture: Picture, coarse: Alpha, wish: CutoutOptions) -> Alpha:
     """The subject's matte, (H, W), from the network's, (h, w); of a transparent source only what shows."""
-    size = (picture.rgb.shape[1], picture.rgb.shape[0])
     matte = clean(coarse, wish.morphology, wish.radius)
     if wish.edges == "sharp":
         matte = sharpen(matte, wish.sharp_sigma, wish.sharp_amount)
     if wish.edges == "objectcut":
-        return objectcut(matte, size)
-    return refine_along_edges(matte, picture.rgb) if wish.refine else enlarge(matte, size)
+        return objectcut(matte, picture.size)
+    return refine_along_edges(matte, picture.rgb) if wish.refine else enlarge(matte, picture.size)
 
 
 def compose(picture: Picture, subject: Alpha, behind: Picture | None, wish: CutoutOptions) -> Canvas:
     """What is to be seen, cropped. behind: a picture for the background. Raises NoSubject."""
+    layers = separate(picture, subject, wish)
+    if wish.crop:
+        if layers.box is None:
+            raise NoSubject("nothing to crop to")
+        window = with_margin(layers.box, wish.crop_margin, picture.size)
+        layers = cropped(layers, window)
+    return paint(layers, behind, wish)
+
+
+def cropped(layers: Layers, window: Box) -> Layers:
+    """The part in the window; where this leaves the picture nothing shows."""
+    alpha = crop(layers.alpha, window, "constant")
+    return Layers(crop(layers.rgb, window), alpha, crop(layers.original, window), layers.box)
+
+
+def separate(picture: Picture, subject: Alpha, wish: CutoutOptions) -> Layers:
+    """What is kept and what shows of it, before it is cropped."""
     source = picture.alpha if wish.source_alpha == "multiply" else None
     box = bounding_box(with_source(subject, source))
     alpha = with_source(composing.invert(subject) if wish.to_remove == "foreground" else subject, source)
-    grey = wish.output in ("alpha", "mask")
-    rgb = decontaminate(picture.rgb, alpha) if wish.decontaminate and not grey else picture.rgb
-    original = picture.rgb
-    if wish.crop:
-        if box is None:
-            raise NoSubject("nothing to crop to")
-        window = with_margin(box, wish.crop_margin, (rgb.shape[1], rgb.shape[0]))
-        rgb, alpha, original = crop(rgb, window), crop(alpha, window), crop(original, window)
-    if grey:
-        pixels = quantise(alpha) if wish.output == "alpha" else composing.mask(alpha)
+    coloured = wish.output not in GREY and wish.decontaminate
+    return Layers(decontaminate(picture.rgb, alpha) if coloured else picture.rgb, alpha, picture.rgb, box)
+
+
+def paint(layers: Layers, behind: Picture | None, wish: CutoutOptions) -> Canvas:
+    """The pixels of the output, over the background if one is wanted."""
+    if wish.output in GREY:
+        pixels = quantise(layers.alpha) if wish.output == "alpha" else composing.mask(layers.alpha)
     elif wish.output == "foreground":
-        pixels = extend(rgb, alpha)
+        pixels = extend(layers.rgb, layers.alpha)
     else:
-        pixels = _cutout(rgb, alpha, original, behind, wish)
+        pixels = _cutout(layers.rgb, layers.alpha, layers.original, behind, wish)
     opaque_cutout = wish.output == "cutout" and pixels.shape[2] == 3
-    return Canvas(pixels, box, wish.format or ("jpeg" if opaque_cutout else "png"))
+    return Canvas(pixels, layers.box, wish.format or ("jpeg" if opaque_cutout else "png"))
 
 
 def warm() -> None:
@@ -84,9 +126,7 @@ def encode(canvas: Canvas, wish: CutoutOptions) -> Encoded:
         raise InvalidOptions(public=f"format: {exc}") from exc
 
 
-def _cutout(
-    rgb: RGB, alpha: Alpha, original: RGB, behind: Picture | None, wish: CutoutOptions
-) -> NDArray[np.uint8]:
+def _cutout(rgb: RGB, alpha: Alpha, original: RGB, behind: Picture | None, wish: CutoutOptions) -> Pixels:
     """(h, w, 4) without a background, or with one that is not opaque itself; else (h, w, 3)."""
     if behind is not None:
         colours = behind.rgb

@@ -1,21 +1,23 @@
 """Who may come in, how many at once, with how large a body and for how long: cheapest check first."""
 
 import asyncio
-import hmac
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect, Request
 
+from api.accounts import Accounts, Caller, Visit
 from api.errors import (
     ClientGone,
     InvalidOptions,
     Overloaded,
     PayloadTooLarge,
-    Unauthorized,
+    RateLimited,
     UploadTimeout,
 )
 from api.middleware import exchange_of
@@ -54,48 +56,70 @@ class InFlight:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._mean = 1.0
+        self._of_callers: Counter[str] = Counter()
         self.count = 0
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Holds one place. Raises Overloaded."""
+    def place(self, caller: Caller | None = None) -> Iterator[None]:
+        """Holds one place, which also counts against the caller's share. Raises Overloaded, RateLimited."""
         if self.count >= self._limit:
             raise Overloaded(f"{self.count} requests in flight", retry_after=self._mean)
-        self.count += 1
-        started = time.monotonic()
+        with self._place_of(caller) if caller else nullcontext():
+            self.count += 1
+            started = time.monotonic()
+            try:
+                yield
+            finally:
+                self.count -= 1
+                self._mean += 0.1 * (time.monotonic() - started - self._mean)
+
+    @contextmanager
+    def _place_of(self, caller: Caller) -> Iterator[None]:
+        share = caller.plan.in_flight
+        if share is not None and self._of_callers[caller.bucket] >= share:
+            raise RateLimited(
+                f"{caller.id}: {share} requests in flight",
+                public="Too many requests at once.",
+                retry_after=self._mean,
+            )
+        self._of_callers[caller.bucket] += 1
         try:
             yield
         finally:
-            self.count -= 1
-            self._mean += 0.1 * (time.monotonic() - started - self._mean)
+            self._of_callers[caller.bucket] -= 1
+            if not self._of_callers[caller.bucket]:
+                del self._of_callers[caller.bucket]
 
 
 class Gate:
-    """What every route asks before it touches a body: the key, then a place, then the clock is running."""
+    """What every route asks before it touches a body: who it is, a place, and one request of its minute."""
 
-    def __init__(self, limits: RequestLimits, in_flight: InFlight, secret: str | None) -> None:
-        """secret: the key that clients must show; None lets everybody in."""
+    def __init__(self, limits: RequestLimits, in_flight: InFlight, accounts: Accounts) -> None:
         self.limits = limits
+        self.accounts = accounts
         self._in_flight = in_flight
-        self._secret = secret
 
-    def admit(self, request: Request, *, header: str = "x-api-key") -> Deadline:
-        """The request's deadline. Raises Unauthorized, Overloaded, InvalidOptions (a bad X-Timeout)."""
-        self._check_key(request, header)
-        return self.admit_anyone(request)
+    async def admit(self, request: Request, *, header: str = "x-api-key") -> Visit:
+        """header: where the key is looked for, besides `Authorization: Bearer`.
 
-    def admit_anyone(self, request: Request) -> Deadline:
-        """The same for a route that needs no key. Raises Overloaded, InvalidOptions."""
+        Raises InvalidOptions (a bad X-Timeout), Unauthorized, Overloaded, RateLimited, AccountsUnavailable.
+        """
+        deadline = Deadline.after(self._timeout(request))
+        caller = await self.accounts.identify(request, header)
+        exchange = exchange_of(request)
+        exchange.fields["caller"] = caller.id
+        exchange.held.enter_context(self._in_flight.place(caller))
+        try:
+            await self.accounts.enter(caller)
+        finally:
+            if rate := await self.accounts.rate(caller):
+                exchange.headers |= rate.headers
+        return Visit(deadline, caller, partial(self.accounts.spend_pixels, caller))
+
+    async def admit_anyone(self, request: Request) -> Deadline:
+        """The deadline, for a route that needs no key. Raises Overloaded, InvalidOptions."""
         exchange_of(request).held.enter_context(self._in_flight.place())
         return Deadline.after(self._timeout(request))
-
-    def _check_key(self, request: Request, header: str) -> None:
-        if self._secret is None:
-            return
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        given = request.headers.get(header) or (bearer.strip() if scheme.lower() == "bearer" else "")
-        if not hmac.compare_digest(given.encode(), self._secret.encode()):
-            raise Unauthorized("no key" if not given else "wrong key")
 
     def _timeout(self, request: Request) -> float:
         """Clients may shorten the clock, never lengthen it."""

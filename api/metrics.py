@@ -1,6 +1,7 @@
 """What Prometheus reads at /metrics. A registry of our own: several apps live in one test process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -52,6 +53,19 @@ class Metrics:
             "objectcut_batch_size", "Pictures per run.", ("model",), buckets=_BATCH, registry=self.registry
         )
 
+        self._caps = Gauge(
+            "objectcut_batch_cap",
+            "Pictures that a batch may hold, as measured; fewer for a while after memory ran out.",
+            ("model",),
+            registry=self.registry,
+        )
+        self._memory = Gauge(
+            "objectcut_model_bytes",
+            "Memory of the device that a model takes; 0 while it is not loaded.",
+            ("model",),
+            registry=self.registry,
+        )
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one finished request."""
         self._requests.labels(method, route, str(status)).inc()
@@ -74,6 +88,14 @@ class Metrics:
     def batch(self, model: str, size: int) -> None:
         """Notes one run of a network."""
         self._batches.labels(model).observe(size)
+
+    def models(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Notes which models are loaded. facts: by name, see api.types.Engine.status."""
+        self._caps.clear()
+        for name, known in facts.items():
+            self._memory.labels(name).set(known.get("memory_bytes", 0))
+            if "batch_cap" in known:
+                self._caps.labels(name).set(known["batch_cap"])
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """A value that is read when Prometheus asks."""

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import cast
@@ -12,6 +13,7 @@ from typing import cast
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
@@ -19,21 +21,32 @@ from api.errors import ClientGone, ObjectCutError
 from api.logs import REQUEST_ID, REQUESTS
 from api.metrics import Metrics
 
+Dialect = Callable[[ObjectCutError, Request], Response]
+
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "objectcut.exchange"
+SECURE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 
 
 @dataclass(slots=True)
 class Exchange:
     """What is known of a request while it is answered.
 
-    fields: more for its log line. held: let go of when the last byte of the answer has left, or cannot leave.
+    fields: more for its log line. headers: more for its answer, where the route does not set them itself.
+    held: let go of when the last byte of the answer has left, or cannot leave.
     error: set by the contracts whose failures do not look like ours.
     """
 
     id: str
     fields: dict[str, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
     error: ObjectCutError | None = None
     status: int = 0
@@ -44,12 +57,40 @@ def exchange_of(request: Request) -> Exchange:
     return cast(Exchange, request.scope[_KEY])
 
 
-class Exchanges:
-    """The outermost layer, and the only place where failures are logged, counted and given a body."""
+class SecureAnswers:
+    """Headers that keep a browser from doing with an answer what was not meant; routes may be stricter."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, send_timeout: float) -> None:
-        """send_timeout: seconds that a client may take over each piece of its answer."""
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURE_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, secured)
+
+
+class Exchanges:
+    """Around every route, and the only place where failures are logged, counted and given a body."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        send_timeout: float,
+        dialects: Mapping[str, Dialect] | None = None,
+    ) -> None:
+        """send_timeout: seconds that a client may take over each piece of its answer.
+
+        dialects: by the path's beginning, what writes the failures of contracts whose bodies are not ours.
+        """
+        self.app = app
+        self._dialects = dialects or {}
         self._metrics = metrics
         self._send_timeout = send_timeout
 
@@ -71,8 +112,8 @@ class Exchanges:
             failure = exc
             exchange.error = problems.as_problem(exc)
             if not exchange.status and not isinstance(exchange.error, ClientGone):
-                headers = exc.headers if isinstance(exc, HTTPException) else None
-                answer = problems.response(exchange.error, exchange.id, headers)
+                answer = self._failure(exchange.error, exchange.id, Request(scope))
+                answer.headers.update((isinstance(exc, HTTPException) and exc.headers) or {})
                 await answer(scope, receive, patient)
         except asyncio.CancelledError as exc:  # the server has run out of patience while shutting down
             failure, exchange.error = exc, ClientGone("cancelled")
@@ -81,13 +122,21 @@ class Exchanges:
             exchange.held.close()
             self._record(method, _route(scope), exchange, failure, time.perf_counter() - started)
 
+    def _failure(self, error: ObjectCutError, request_id: str, request: Request) -> Response:
+        path = f"{request.scope['path']}/"
+        for beginning, write in self._dialects.items():
+            if path.startswith(f"{beginning}/"):
+                return write(error, request)
+        return problems.response(error, request_id)
+
     def _sender(self, exchange: Exchange, send: Send, *, bodiless: bool) -> Send:
         async def patient(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = exchange.id
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                for name, value in exchange.headers.items():
+                    headers.setdefault(name, value)
             elif bodiless:
                 message = {**message, "body": b""}
             try:

@@ -107,7 +107,7 @@ def _complete(document: dict[str, Any], keys: bool) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = failure
+            operation["responses"].setdefault("default", failure)
             if keys and path not in _OPEN:
                 schemes = ("secret",) if path == "/remove" else ("key", "bearer")
                 operation["security"] = [{scheme: []} for scheme in schemes]

@@ -18,6 +18,14 @@ class CutoutOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field("lite", description="A key of GET /v1/models.")
+    resolution: int | None = Field(
+        None,
+        ge=32,
+        le=4096,
+        multiple_of=32,
+        description="Side of the square that the network sees the picture in, px, a multiple of 32. Only for "
+        "models to which GET /v1/models gives a range. Default: the model's own size.",
+    )
     output: Output = Field(
         "cutout",
         description="`cutout`: the subject with its transparency. `alpha`: the soft matte, 8-bit grey. "

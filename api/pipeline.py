@@ -11,30 +11,38 @@ from api import finishing
 from api.options import CutoutOptions
 from api.stopwatch import Stopwatch
 from api.turns import Turns
-from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Store
+from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Spend, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo and what to do with it. source, background_image: a URL, or an image file's bytes."""
+    """One photo and what to do with it. source, background_image: a URL, or an image file's bytes.
+
+    look, refine, compose: what these stages mean to contracts that ask for more than our options can say.
+    """
 
     source: str | bytes
     options: CutoutOptions = field(default_factory=CutoutOptions)
     background_image: str | bytes | None = None
     store: bool = False
+    look: finishing.Look = finishing.look
+    refine: finishing.Refine = finishing.refine
+    compose: finishing.Compose = finishing.compose
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """bounding_box: left, top, width, height of the subject, px of the original; None without a subject.
 
-    timings: ms per stage, waiting included. id, link: of the stored object, if it was to be stored.
+    timings: ms per stage, waiting included. size: width and height of the original, px.
+    id, link: of the stored object, if it was to be stored.
     """
 
     encoded: Encoded
     model: str
     bounding_box: tuple[int, int, int, int] | None
     timings: Mapping[str, float]
+    size: tuple[int, int] = (0, 0)
     id: str | None = None
     link: Link | None = None
 
@@ -76,32 +84,33 @@ class Pipeline:
         self._executor, self._naming_key, self._observe = executor, naming_key, observe
         self._pictures = Turns(pictures, patience)
 
-    async def remove_background(self, job: Job, deadline: Deadline) -> Outcome:
-        """The cutout of one photo. Raises ObjectCutError, ModelError."""
+    async def remove_background(self, job: Job, deadline: Deadline, *, spend: Spend | None = None) -> Outcome:
+        """One photo's cutout. spend: told its megapixels, may refuse. Raises ObjectCutError, ModelError."""
         stage, wish = Stopwatch(self._observe), job.options
-        decode, matte = (
-            partial(self._decoder.decode, deadline=deadline),
-            partial(self._engine.matte, deadline=deadline),
-        )
+        decode = partial(self._decoder.decode, deadline=deadline)
+        matte = partial(self._engine.matte, model=wish.model, resolution=wish.resolution, deadline=deadline)
         on_cpu = partial(asyncio.get_running_loop().run_in_executor, self._executor)
         async with stage.within(deadline):
-            data = await stage("fetch", self._bytes_of(job.source, deadline))
-            backdrop = await stage("fetch", self._bytes_of(job.background_image or b"", deadline))
+            data = await stage("fetch", self.bytes_of(job.source, deadline))
+            backdrop = await stage("fetch", self.bytes_of(job.background_image or b"", deadline))
             async with self._pictures.turn():
                 picture = await stage("decode", decode(data))
+                if spend:
+                    await spend(picture.rgb.shape[0] * picture.rgb.shape[1] / 1e6)
                 behind = await stage("decode", decode(backdrop)) if backdrop else None
-                coarse = await stage("matte", matte(picture.rgb, model=wish.model))
-                alpha = await stage("refine", on_cpu(finishing.refine, picture, coarse, wish))
-                canvas = await stage("compose", on_cpu(finishing.compose, picture, alpha, behind, wish))
+                coarse = await stage("matte", matte(job.look(picture)))
+                alpha = await stage("refine", on_cpu(job.refine, picture, coarse, wish))
+                canvas = await stage("compose", on_cpu(job.compose, picture, alpha, behind, wish))
                 encoded = await stage("encode", on_cpu(finishing.encode, canvas, wish))
-            outcome = Outcome(encoded, wish.model, canvas.box, stage.timings)
+            outcome = Outcome(encoded, wish.model, canvas.box, stage.timings, picture.size)
             if not job.store:
                 return outcome
             key = await on_cpu(self._name, outcome)
             link = await stage("store", self._store.put(key, encoded, facts=outcome.facts, deadline=deadline))
             return replace(outcome, id=key, link=link)
 
-    async def _bytes_of(self, source: str | bytes, deadline: Deadline) -> bytes:
+    async def bytes_of(self, source: str | bytes, deadline: Deadline) -> bytes:
+        """What is behind a URL, or what is there already. Raises SourceError, InvalidOptions."""
         return await self._fetcher.fetch(source, deadline=deadline) if isinstance(source, str) else source
 
     def _name(self, outcome: Outcome) -> str:

@@ -79,12 +79,17 @@ def response(
         request_id=request_id,
         errors=[ProblemItem(title=error.title, code=error.code, detail=part) for part in findings],
     )
-    extra = {"Cache-Control": "no-store"} | dict(headers or {})
+    return Response(body.model_dump_json(), error.status, headers_of(error) | dict(headers or {}), MEDIA_TYPE)
+
+
+def headers_of(error: errors.ObjectCutError) -> dict[str, str]:
+    """The headers of a failure, in every contract."""
+    headers = {"Cache-Control": "no-store"}
     if error.retry_after is not None or error.status in _PASSING:
-        extra["Retry-After"] = str(_spread(error.retry_after or RETRY_AFTER_SECONDS))
+        headers["Retry-After"] = str(_retry_after(error))
     if error.status == 401:
-        extra["WWW-Authenticate"] = "Bearer"
-    return Response(body.model_dump_json(), error.status, extra, MEDIA_TYPE)
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
 def kinds() -> Iterator[type[errors.ObjectCutError]]:
@@ -99,9 +104,14 @@ def kinds() -> Iterator[type[errors.ObjectCutError]]:
             yield kind
 
 
-def _spread(seconds: float) -> int:
-    """Whole seconds, at least 1, up to a fifth more or less: callers shed together do not return together."""
-    return max(1, math.ceil(seconds * random.uniform(0.8, 1.2)))  # noqa: S311 (not a secret)
+def _retry_after(error: errors.ObjectCutError) -> int:
+    """Whole seconds, at least 1. Up to a fifth more or less: callers shed together do not return together.
+
+    Not for a caller's own limit: it is known when that ends, and before it would be in vain.
+    """
+    seconds = error.retry_after or RETRY_AFTER_SECONDS
+    spread = 1.0 if isinstance(error, errors.RateLimited) else random.uniform(0.8, 1.2)  # noqa: S311
+    return max(1, math.ceil(seconds * spread))
 
 
 def _sentence(findings: object) -> str:

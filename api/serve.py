@@ -66,6 +66,8 @@ def server_for(app: FastAPI) -> GracefulServer:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=math.ceil(settings.limits.timeout + settings.limits.send_timeout),

@@ -17,8 +17,10 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.accounts import AccountsConfig
 from api.limits import RequestLimits
 from api.logs import LogConfig
+from api.routes.removebg.config import RemoveBgConfig
 from api.source.decode import DecodeLimits
 from api.source.fetch import FetchConfig
 from api.source.isolation import IsolationConfig
@@ -32,6 +34,7 @@ DERIVED = {
     f"{PREFIX}STORE__DIRECTORY": f"`cutouts` in {PREFIX}DATA_DIR",
     f"{PREFIX}STORE__BASE_URL": f"`http://`{PREFIX}HOST`:`{PREFIX}PORT",
     f"{PREFIX}ENGINE__MODEL_DIR": f"`models` in {PREFIX}DATA_DIR",
+    f"{PREFIX}ACCOUNTS__DATABASE": f"`accounts.sqlite` in {PREFIX}DATA_DIR",
     f"{PREFIX}FETCH__DENY_HOSTS": f"the host name in {PREFIX}STORE__BASE_URL",
 }
 """Defaults of the groups that the service fills in: see `_fill_groups`."""
@@ -54,11 +57,18 @@ class Settings(BaseSettings):
 
     secret_access: SecretStr | None = Field(
         None,
-        description="The key that clients show in X-Api-Key, Authorization: Bearer or X-Secret-Access. "
-        "Required unless `anonymous`.",
+        description="The operator's key, without any quota: shown in X-Api-Key, Authorization: Bearer or "
+        "X-Secret-Access. Required unless `anonymous`, or there are keys: see ACCOUNTS.md.",
     )
-    anonymous: bool = Field(False, description="Serves everybody, without a key.")
+    anonymous: bool = Field(
+        False, description="Serves everybody, also without a key, as `accounts.anonymous` allows."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed. Default: nobody's.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     data_dir: Path = Field(
         Path("objectcut-data"),
@@ -92,6 +102,8 @@ class Settings(BaseSettings):
     engine: EngineConfig = Field(default_factory=EngineConfig, description="Inference.")
     store: StoreConfig = Field(StoreConfig(), description="Where results are kept.")
     limits: RequestLimits = Field(RequestLimits(), description="Limits of requests.")
+    accounts: AccountsConfig = Field(AccountsConfig(), description="Keys, plans and credits.")
+    removebg: RemoveBgConfig = Field(RemoveBgConfig(), description="The contract of remove.bg, /v1.0.")
     logs: LogConfig = Field(LogConfig(), description="Logs.")
 
     @model_validator(mode="before")
@@ -114,6 +126,7 @@ class Settings(BaseSettings):
         self._default("store", "directory", self.data_dir / "cutouts")
         self._default("store", "base_url", f"http://{f'[{host}]' if ':' in host else host}:{self.port}")
         self._default("engine", "model_dir", self.data_dir / "models")
+        self._default("accounts", "database", self.data_dir / "accounts.sqlite")
         self._default("fetch", "deny_hosts", self._own_names())
         return self
 
@@ -132,16 +145,15 @@ class Settings(BaseSettings):
             object.__setattr__(self, group, config.model_copy(update={name: value}))
 
     def access(self) -> str | None:
-        """The key that clients must show; None when everybody may come. Raises SettingsError when unset."""
-        if self.anonymous:
-            return None
+        """The operator's key, if there is one. Raises SettingsError when nobody at all could come in."""
         secret = self.secret_access.get_secret_value() if self.secret_access else ""
-        if not secret:
+        if not (secret or self.anonymous or self.accounts.serves_somebody()):
             raise SettingsError(
-                f"{PREFIX}SECRET_ACCESS is not set: set it to the key that clients must show, or set "
-                f"{PREFIX}ANONYMOUS=true (`objectcut serve --anonymous`) to serve everybody."
+                f"{PREFIX}SECRET_ACCESS is not set: set it to the key that clients must show, make keys with "
+                f"`objectcut keys create`, or set {PREFIX}ANONYMOUS=true (`objectcut serve --anonymous`) to "
+                "serve everybody."
             )
-        return secret
+        return secret or None
 
     def pictures_at_once(self) -> int:
         """Decoded pictures in memory: see `pictures`."""

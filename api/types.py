@@ -1,6 +1,6 @@
 """The world that the pipeline lives in: what travels through it, and its three seams."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -8,7 +8,21 @@ from typing import Any, Protocol
 from model.deadline import Deadline
 from postprocess.types import RGB, Alpha, Encoded
 
-__all__ = ["Deadline", "Decoder", "Encoded", "Engine", "Fetcher", "Link", "Picture", "Store", "StoredObject"]
+__all__ = [
+    "Deadline",
+    "Decoder",
+    "Encoded",
+    "Engine",
+    "Fetcher",
+    "Link",
+    "Picture",
+    "Spend",
+    "Store",
+    "StoredObject",
+]
+
+Spend = Callable[[float], Awaitable[None]]
+"""Is told megapixels that will be worked on, and refuses by raising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,11 @@ class Picture:
 
     rgb: RGB
     alpha: Alpha | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        return self.rgb.shape[1], self.rgb.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +112,14 @@ class Engine(Protocol):
         """What GET /v1/models says of each model: see api.routes.bodies.ModelInfo."""
         ...
 
-    async def matte(self, rgb: RGB, *, model: str, deadline: Deadline) -> Alpha:
+    async def matte(
+        self, rgb: RGB, *, model: str, resolution: int | None = None, deadline: Deadline
+    ) -> Alpha:
         """The matte at the network's own resolution: (h, w) float32 in [0, 1], of the whole picture.
 
-        Raises Overloaded, Draining, DeadlineExceeded, InferenceFailed, OutOfMemory, ModelUnavailable.
+        resolution: px, side of the square that the network sees it in; None: the model's own size.
+        Raises InvalidOptions: no such model, or a resolution that it does not take. Overloaded, Draining,
+        DeadlineExceeded, InferenceFailed, OutOfMemory, ModelUnavailable.
         """
         ...
 

@@ -29,11 +29,20 @@ class Upload:
     """fields: text by name, the query's too; of JSON its own values. files: bytes by name.
 
     A raw body is the file `image`. Fields that are empty text are left out: that is how HTML forms
-    send what nobody filled in.
+    send what nobody filled in. So are files without a byte; their names are in `empty`.
     """
 
     fields: dict[str, object] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    empty: frozenset[str] = frozenset()
+
+    def file(self, name: str) -> bytes:
+        """A file that must be there. Raises InvalidOptions, in the words of basnet-http and ar-cutpaste."""
+        if name not in self.files:
+            raise InvalidOptions(
+                public="empty image" if name in self.empty else f"missing file param `{name}`"
+            )
+        return self.files[name]
 
 
 async def read_upload(
@@ -49,7 +58,8 @@ async def read_upload(
     query = request.query_params.multi_items()
     if kind == "multipart/form-data":
         pairs, files = await _multipart(request.headers, body, limits)
-        return Upload(_collect([*query, *pairs], repeatable), files)
+        sent = {name: data for name, data in files.items() if data}
+        return Upload(_collect([*query, *pairs], repeatable), sent, frozenset(files.keys() - sent))
     data = b"".join([piece async for piece in body])
     if kind == _FORM:
         return Upload(_collect([*query, *await _parsed(_urlencoded, data)], repeatable))
@@ -108,7 +118,7 @@ async def _multipart(
                 files[name] = await value.read()
     finally:
         await form.close()
-    return pairs, {name: data for name, data in files.items() if data}
+    return pairs, files
 
 
 async def _parsed(parse: Callable[[bytes], T], data: bytes) -> T:

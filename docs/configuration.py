@@ -53,7 +53,7 @@ def _table(title: str, rows: Any) -> str:
 
 def _default(field: FieldInfo) -> str:
     """Empty where it depends on the machine: then the description tells it."""
-    if field.default is PydanticUndefined or field.default is None or field.default == ():
+    if field.default is PydanticUndefined or field.default in (None, (), {}):
         return ""
     value = field.default
     if isinstance(value, bool):
@@ -76,6 +76,8 @@ def _allowed(field: FieldInfo) -> str:
 def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{word}`" for word in get_args(annotation))
+    if get_origin(annotation) is dict:
+        return "JSON object"
     if get_origin(annotation) in (tuple, frozenset, list):
         return f"list of {_kind(get_args(annotation)[0])}"
     if arguments := [part for part in get_args(annotation) if part not in (NoneType, Ellipsis)]:

@@ -1,12 +1,13 @@
 """Turns single requests into batches for a device, and keeps one item's failure from its neighbours."""
 
 import asyncio
+import itertools
 import logging
 import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -51,6 +52,8 @@ class Batcher(Generic[T, R]):
         halved and the smaller cap kept for `oom_hold` seconds, then doubled on trial. DeviceLost: everybody
         who waits gets it, now and ever after, and `on_lost` is called once. Anything else, or a wrong number
         of results: the batch is bisected, until what fails is one item (at most 2*log2(n) runs more).
+    group: what items of one batch have in common. The oldest item decides which group is next, so that none
+        starves. cost: what an item counts for against the cap, at least 1; the same within a group.
     max_wait: seconds that a batch which is not full waits for more items while another one is on the
         device; an idle device never waits.
     max_queue: items that may wait, those on the device not counted.
@@ -68,6 +71,8 @@ class Batcher(Generic[T, R]):
         max_wait: float,
         max_queue: int,
         streams: int = 1,
+        group: Callable[[T], Hashable] = lambda _: None,
+        cost: Callable[[T], float] = lambda _: 1.0,
         on_batch: Callable[[int], None] | None = None,
         on_lost: Callable[[DeviceLost], None] | None = None,
         oom_hold: float = 600.0,
@@ -80,6 +85,8 @@ class Batcher(Generic[T, R]):
         self._max_wait = max_wait
         self._max_queue = max_queue
         self._streams = streams
+        self._group = group
+        self._cost = cost
         self._on_batch = on_batch
         self._on_lost = on_lost
         self._oom_hold = oom_hold
@@ -93,7 +100,7 @@ class Batcher(Generic[T, R]):
         self._lost: DeviceLost | None = None
         self._draining = False
         self.cap = max_batch
-        """Items that a batch may hold now: `max_batch`, or less after the device ran out of memory."""
+        """Items of cost 1 in a batch now: `max_batch`, or fewer after the device ran out of memory."""
         self.running = 0
         """Items on the device, from dispatch until their last run has ended."""
         self.last_error: str | None = None
@@ -154,15 +161,27 @@ class Batcher(Generic[T, R]):
         if self.cap < self._max_batch and self._clock() >= self._cap_until:
             self._set_cap(min(2 * self.cap, self._max_batch))
         while self._queue and len(self._tasks) < self._streams:
-            if self._tasks and len(self._queue) < self.cap:
+            jobs = self._next()
+            if self._tasks and len(jobs) < self._limit(jobs):
                 delay = self._queue[0].since + self._max_wait - asyncio.get_running_loop().time()
                 if delay > 0:
                     self._schedule(delay)
                     return
-            jobs = [self._queue.popleft() for _ in range(min(self.cap, len(self._queue)))]
+            for job in jobs:
+                self._queue.remove(job)
             task = asyncio.create_task(self._serve(jobs))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
+
+    def _next(self) -> list[_Job[T, R]]:
+        """The oldest item, and those of its group that go with it, in their order."""
+        group = self._group(self._queue[0].item)
+        jobs = (job for job in self._queue if self._group(job.item) == group)
+        return list(itertools.islice(jobs, self._limit([self._queue[0]])))
+
+    def _limit(self, jobs: list[_Job[T, R]]) -> int:
+        """How many items like these a batch may hold."""
+        return max(1, int(self.cap / self._cost(jobs[0].item)))
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -181,8 +200,8 @@ class Batcher(Generic[T, R]):
         jobs = [job for job in jobs if job.wanted()]
         if self._lost:
             self._fail_all(jobs, self._lost)
-        elif len(jobs) > self.cap:
-            await self._attempt_parts(jobs, self.cap)
+        elif jobs and len(jobs) > (limit := self._limit(jobs)):
+            await self._attempt_parts(jobs, limit)
         elif jobs:
             await self._attempt_whole(jobs)
 
@@ -204,7 +223,7 @@ class Batcher(Generic[T, R]):
                 jobs[0].fail(exc if known else InferenceFailed(self.last_error))
                 return
             if isinstance(exc, OutOfMemory):
-                self._set_cap(min(self.cap, half))
+                self._set_cap(min(self.cap, math.ceil(half * self._cost(jobs[0].item))))
             await self._attempt_parts(jobs, len(jobs) - half)
         else:
             self._answer(jobs, results)

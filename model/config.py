@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["EngineConfig"]
 
@@ -22,20 +22,42 @@ class EngineConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     models: tuple[str, ...] = Field(
-        ("lite",), min_length=1, max_length=16, description="Models to load at the start, by name."
+        ("lite",),
+        min_length=1,
+        max_length=16,
+        description="Models that requests may name. They are loaded at the start, as far as `memory_budget` "
+        "allows.",
     )
     model_dir: Path = Field(
         Path("models"),
         description="Directory that `objectcut models pull` and `… import` bring weights into.",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+    device: str = Field(
         "auto",
-        description="`auto` takes a GPU when there is one. A named device that is not there stops the start.",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
+        description="`auto` takes a GPU when there is one. A named device that is not there stops the start. "
+        "Several GPUs: one process for each, with `cuda:0`, `cuda:1`, … and a port of its own.",
+    )
+    runtime: Literal["torch", "openvino"] = Field(
+        "torch",
+        description="`openvino`: quicker on CPUs, seconds more at the start; for CPUs alone, and with "
+        "`pip install 'objectcut[openvino]'`.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="`auto` takes half precision where it is quicker, measured at the start, and agrees with "
-        "float32. Naming one that fails the self-test leaves the model unavailable.",
+        description="`auto` takes half precision where it agrees with float32 and, on a CPU, is quicker, "
+        "both found out at the start. Naming one that fails the self-test leaves the model unavailable.",
+    )
+    compile: bool = Field(
+        False,
+        description="torch.compile: some more speed on a GPU for minutes at every start, and it wants a C "
+        "compiler. It does not pay on CPUs. Where it fails the network runs as it is.",
+    )
+    memory_budget: int | None = Field(
+        None,
+        gt=0,
+        description="Bytes of the device's memory for models. Those beyond it are loaded when a request "
+        "names them, and the one that was idle for longest makes room. Default: all stay loaded.",
     )
     cores: int = Field(
         default_factory=_usable_cores,
@@ -45,7 +67,11 @@ class EngineConfig(BaseModel):
         "once. Default: every core that this process may use.",
     )
     max_batch: int | None = Field(
-        None, ge=1, le=64, description="Pictures in one batch. Default: 1 on a CPU, 8 on a GPU."
+        None,
+        ge=1,
+        le=64,
+        description="Most pictures in one batch; up to there, each model's own number is measured at the "
+        "start. Default: 1 on a CPU, 32 on a GPU.",
     )
     max_wait: float = Field(
         0.01,
@@ -63,3 +89,9 @@ class EngineConfig(BaseModel):
     drain_timeout: float = Field(
         30, gt=0, le=600, description="Seconds that a shutdown gives to accepted pictures."
     )
+
+    @model_validator(mode="after")
+    def _runtime_knows_device(self) -> Self:
+        if self.runtime == "openvino" and self.device not in ("auto", "cpu"):
+            raise ValueError(f"the runtime openvino is for CPUs, not for the device '{self.device}'")
+        return self

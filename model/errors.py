@@ -46,4 +46,10 @@ class DeviceLost(ModelError):
 
 
 class ModelUnavailable(ModelError):
-    """The model is not in the registry, or its weights are not here, damaged or of another network."""
+    """The model is not in the registry, its weights are not here, damaged or of another network, or there is
+    no room for it now. `retry_after`: seconds until that may have changed; None where a person must act.
+    """
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after

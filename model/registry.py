@@ -13,6 +13,7 @@ __all__ = ["REGISTRY", "ModelSpec", "Weights"]
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+_STRIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class ModelSpec:
     build: the network with arbitrary parameters. In eval mode it takes (B, 3, height, width) float32,
         normalised, and gives logits (B, 1, height, width).
     size: (height, width) in px that a picture is resized to, whatever its shape.
+    sides: smallest and largest side in px, multiples of 32, of the square that a request may have its picture
+        resized to instead; None where the network knows `size` alone.
     mean, std: of R, G and B, on a scale of 0 to 1.
     licence: SPDX identifier of code and weights.
     paper: the reference to cite.
@@ -60,6 +63,23 @@ class ModelSpec:
     licence: str
     paper: str
     description: str
+    sides: tuple[int, int] | None = None
+
+    def input_size(self, resolution: int | None) -> tuple[int, int]:
+        """(height, width) in px for a request that asks for a square of that side; None: for any other.
+
+        Raises ValueError, with the range.
+        """
+        if resolution is None:
+            return self.size
+        if self.sides is None:
+            raise ValueError(f"model '{self.name}' runs at {self.size[1]} x {self.size[0]} px only")
+        smallest, largest = self.sides
+        if resolution % _STRIDE or not smallest <= resolution <= largest:
+            raise ValueError(
+                f"model '{self.name}' takes multiples of {_STRIDE} from {smallest} to {largest} px"
+            )
+        return resolution, resolution
 
     @property
     def bring(self) -> str:
@@ -102,6 +122,7 @@ def _birefnet(
     *,
     megabytes: int,
     size: tuple[int, int] = (1024, 1024),
+    sides: tuple[int, int] | None = None,
     build: Callable[[], nn.Module] = _swin_l,
     revision: str = "main",
     pinned: tuple[str, int] | tuple[None, None] = (None, None),
@@ -127,6 +148,7 @@ def _birefnet(
         paper="P. Zheng et al., Bilateral Reference for High-Resolution Dichotomous Image Segmentation, "
         "CAAI AIR 2024, arXiv 2401.03407",
         description=description,
+        sides=sides,
     )
 
 
@@ -183,8 +205,9 @@ _BIREFNETS = (
     _birefnet(
         "birefnet-dynamic",
         "ZhengPeng7/BiRefNet_dynamic",
-        "BiRefNet trained at sides from 256 to 2304 px; run at 1024 px here.",
+        "BiRefNet for any side from 256 to 2304 px, by the option `resolution`; 1024 px by default.",
         megabytes=444,
+        sides=(256, 2304),
     ),
     _birefnet(
         "birefnet-dis",

@@ -57,10 +57,13 @@ def refine(matte: Alpha, rgb: RGB) -> Alpha:
     full = repeat(prior, factor, shape)
     if not band.any():
         return full
-    alpha = prior
-    for share in _RADII:
-        alpha = _discriminate(guide, alpha, band, max(2, round(share * max(band.shape))))
-    coefficients = _guided(guide, alpha, band)
+    radii = [max(2, round(share * max(band.shape))) for share in _RADII]
+    window = _around(band, max(*radii, 3 * _GUIDED_RADIUS))
+    guide, alpha, inner = [plane[window] for plane in guide], prior[window], band[window]
+    for radius in radii:
+        alpha = _discriminate(guide, alpha, inner, radius)
+    coefficients = np.empty((*band.shape, 4), np.float32)
+    coefficients[window] = _guided(guide, alpha, inner)
     for patch in patches(band, factor, shape):
         linear = patch.spread(coefficients)
         colours = patch.gather(rgb)
@@ -85,6 +88,13 @@ def _undecided(alpha: Floats) -> Mask:
     window = np.ones((3, 3), np.uint8)
     hard = (cv2.dilate(alpha, window) == 1) & (cv2.erode(alpha, window) == 0)
     return np.asarray(hard | ((alpha > 0) & (alpha < 1)))
+
+
+def _around(band: Mask, reach: int) -> tuple[slice, slice]:
+    """The window of the grid that holds the band and all within `reach` cells of it: nothing else matters."""
+    ends = ((int(where[0]), int(where[-1])) for where in (np.flatnonzero(band.any(axis)) for axis in (1, 0)))
+    rows, columns = (slice(max(0, first - reach), last + reach + 1) for first, last in ends)
+    return rows, columns
 
 
 def _solve(matrix: list[Floats], vector: list[Floats], ridge: float) -> Floats:

@@ -1,13 +1,15 @@
 """The seams' in-memory stand-ins, and pictures drawn by code."""
 
 import asyncio
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from api.accounts.keys import KeyRecord
 from api.errors import SourceUnreachable
 from api.source.decode import DecodeLimits, decode
 from api.storage import MemoryStore, UrlSigner
@@ -99,7 +101,9 @@ class FakeEngine:
     async def close(self) -> None:
         self.log.append("engine closed")
 
-    async def matte(self, rgb: RGB, *, model: str, deadline: Deadline) -> Alpha:
+    async def matte(
+        self, rgb: RGB, *, model: str, resolution: int | None = None, deadline: Deadline
+    ) -> Alpha:
         deadline.check("inference")
         self.waiting += 1
         try:
@@ -136,6 +140,47 @@ class FakeEngine:
                 "source": "tests/fakes.py",
             }
         ]
+
+
+class MemoryLedger:
+    """Keys and credits of this process alone."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, KeyRecord] = {}
+
+    async def add(self, record: KeyRecord) -> None:
+        self.records[record.id] = record
+
+    async def find(self, id: str) -> KeyRecord | None:
+        return self.records.get(id)
+
+    async def all(self) -> list[KeyRecord]:
+        return sorted(self.records.values(), key=lambda record: (record.created_at, record.id))
+
+    async def revoke(self, id: str) -> bool:
+        record = self.records.get(id)
+        if record is None or record.revoked_at is not None:
+            return False
+        self.records[id] = replace(record, revoked_at=int(time.time()))
+        return True
+
+    async def charge(self, id: str, amount: int) -> bool:
+        record = self.records.get(id)
+        if record is None or (record.balance is not None and record.balance < amount):
+            return False
+        if record.balance is not None:
+            self.records[id] = replace(record, balance=record.balance - amount)
+        return True
+
+    async def grant(self, id: str, amount: int) -> bool:
+        record = self.records.get(id)
+        if record is None or record.balance is None or record.granted is None:
+            return False
+        self.records[id] = replace(record, balance=record.balance + amount, granted=record.granted + amount)
+        return True
+
+    async def close(self) -> None:
+        pass
 
 
 class FailingStore(MemoryStore):

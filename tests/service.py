@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from api.accounts import Accounts
 from api.app import Service, create_app
 from api.settings import Settings
 from api.types import Decoder, Engine, Fetcher, Store
@@ -46,6 +47,7 @@ async def serving(
     decoder: Decoder | None = None,
     engine: Engine | None = None,
     store: Store | None = None,
+    accounts: Accounts | None = None,
 ) -> AsyncIterator[Served]:
     """Serves in this process. settings: over `anonymous=True`, one thread."""
     app = create_app(
@@ -54,6 +56,7 @@ async def serving(
         decoder=decoder or InlineDecoder(),
         engine=engine or FakeEngine(),
         store=store or memory_store(),
+        accounts=accounts,
     )
     transport = httpx.ASGITransport(app)
     async with (

@@ -77,7 +77,9 @@ def _key(settings: "Settings") -> Check:
     from api.settings import SettingsError
 
     try:
-        return Check("access", True, "a key is wanted" if settings.access() else "anonymous", needed=False)
+        settings.access()
+        who = "everybody is served" if settings.anonymous else "a key is wanted"
+        return Check("access", True, who, needed=False)
     except SettingsError as exc:
         return Check("access", False, str(exc), needed=False)
 
@@ -104,16 +106,17 @@ def _disk(folder: Path, floor: int) -> Check:
 
 def _models(config: "EngineConfig") -> Iterator[Check]:
     """Loads, verifies and self-tests each configured model on the configured device."""
-    from model.engine import TorchEngine
     from model.errors import ModelError
     from model.registry import REGISTRY
+    from model.runtimes import check, load
 
     for name in config.models:
         if name not in REGISTRY:
             yield Check(f"model {name}", False, f"no such model; there are {', '.join(REGISTRY)}")
             continue
         try:
-            facts = TorchEngine(REGISTRY[name], config).facts()
+            check(config)
+            facts = load(REGISTRY[name], config).facts()
         except (ModelError, ValueError) as exc:
             yield Check(f"model {name}", False, str(exc))
         else:

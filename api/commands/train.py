@@ -26,7 +26,7 @@ def train(
     except ModuleNotFoundError as exc:
         warn(f"{exc}: pip install 'objectcut[train]'")
         raise typer.Exit(2) from None
-    from model.engine import choose_device
+    from model.device import choose_device
     from model.training.packs import PackError
     from model.training.recipe import RECIPES
 

@@ -100,6 +100,9 @@ class ModelInfo(BaseModel):
     description: str
     input_width: int = Field(description="What pictures are resized to for the network, px.")
     input_height: int
+    resolutions: tuple[int, int] | None = Field(
+        None, description="Smallest and largest `resolution`, px, multiples of 32; null: its own size only."
+    )
     licence: str = Field(description="SPDX identifier of code and weights.")
     paper: str
 

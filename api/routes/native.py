@@ -40,8 +40,8 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         Exactly one of the file `image`, `image_url` and `image_base64` (or a raw image as the body, with
         the options in the query). `Accept: image/*` or `application/zip` answers the bytes themselves.
         """
-        deadline = gate.admit(request)
-        upload = await read_upload(request, gate.limits, deadline, repeatable=REPEATABLE)
+        visit = await gate.admit(request)
+        upload = await read_upload(request, gate.limits, visit.deadline, repeatable=REPEATABLE)
         as_bytes, named = wanted_bytes(request.headers.get("accept", ""))
         if named:
             upload.fields.setdefault("format", named)
@@ -51,7 +51,9 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         if isinstance(job.source, str):
             exchange_of(request).fields["source"] = without_secrets(job.source)
         del upload
-        outcome = await while_connected(request, pipeline.remove_background(job, deadline))
+        async with gate.accounts.paying(visit.caller):
+            work = pipeline.remove_background(job, visit.deadline, spend=visit.spend)
+            outcome = await while_connected(request, work)
         _log(request, outcome)
         if outcome.id and outcome.link:
             return _as_link(outcome, outcome.id, outcome.link)
@@ -62,30 +64,31 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         """The facts of a stored cutout with a fresh link; with the link's own query, the bytes."""
         if "signature" in request.query_params:
             return await _serve(request, id)
-        deadline = gate.admit(request)
-        found = await store.find(id, deadline=deadline)
+        visit = await gate.admit(request)
+        found = await store.find(id, deadline=visit.deadline)
         return _json(Cutout.of(id, found.link, found.media_type, found.size, found.facts))
 
     @router.delete("/cutouts/{id}", status_code=204)
     async def delete_cutout(id: str, request: Request) -> Response:
         """Removes a stored cutout; its links end."""
-        await store.delete(id, deadline=gate.admit(request))
+        visit = await gate.admit(request)
+        await store.delete(id, deadline=visit.deadline)
         return Response(status_code=204)
 
     @router.get("/models", response_model=Models, tags=["service"])
     async def list_models(request: Request) -> Response:
         """The values that `model` may have."""
-        gate.admit(request)
+        await gate.admit(request)
         return _json(Models.model_validate({"models": engine.models()}))
 
     @router.get("/licenses", response_model=Licences, tags=["service"])
     async def list_licences(request: Request) -> Response:
         """Licence, paper and source of every network."""
-        gate.admit(request)
+        await gate.admit(request)
         return _json(Licences.model_validate({"models": engine.models()}))
 
     async def _serve(request: Request, key: str) -> Response:
-        deadline = gate.admit_anyone(request)
+        deadline = await gate.admit_anyone(request)
         if not isinstance(store, ServedStore):
             raise NotFound("links of this store lead elsewhere")
         store.signer.verify(path_of(key), request.query_params)

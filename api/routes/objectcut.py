@@ -54,11 +54,13 @@ def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
         exchange.fields["correlation_id"] = correlation_id
         job = None
         try:
-            deadline = gate.admit(request, header="x-secret-access")
-            job = _job(await _form(request, gate, deadline))
+            visit = await gate.admit(request, header="x-secret-access")
+            job = _job(await _form(request, gate, visit.deadline))
             if isinstance(job.source, str):
                 exchange.fields["source"] = without_secrets(job.source)
-            outcome = await while_connected(request, pipeline.remove_background(job, deadline))
+            async with gate.accounts.paying(visit.caller):
+                work = pipeline.remove_background(job, visit.deadline, spend=visit.spend)
+                outcome = await while_connected(request, work)
         except errors.ClientGone:
             raise
         except Exception as exc:

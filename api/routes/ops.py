@@ -36,6 +36,7 @@ def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRout
     @router.get("/metrics", response_class=Response)
     async def read_metrics() -> Response:
         """For Prometheus."""
+        metrics.models(readiness()["models"])
         return Response(metrics.text(), media_type=metrics.media_type)
 
     @router.get("/errors", response_class=HTMLResponse)

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from model.engine import half_precisions
+from model.device import half_precisions
 from model.nets.lite import Lite
 from model.registry import REGISTRY
 from model.training.losses import deeply_supervised
@@ -72,7 +73,7 @@ def read_library(data: Path, recipe: Recipe, device: torch.device) -> Library:
 
 
 class Run:
-    """The state that a checkpoint holds: network, its moving average, optimiser, step."""
+    """The state that a checkpoint holds: network, its moving average, snapshots of that, optimiser, step."""
 
     def __init__(self, recipe: Recipe, data: Path, out: Path, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
@@ -97,6 +98,7 @@ class Run:
         )
         self.bf16 = torch.bfloat16 in half_precisions(device)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.step = 0
         if self.checkpoint.exists():
             self._resume()
@@ -122,6 +124,8 @@ class Run:
         self.optimizer.step()
         self.step += 1
         self._average()
+        if self.step in self.recipe.snapshots:
+            self.snapshots[self.step] = {name: value.clone() for name, value in self.average.items()}
         return float(loss.detach())
 
     def _average(self) -> None:
@@ -138,6 +142,7 @@ class Run:
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "average": self.average,
+            "snapshots": self.snapshots,
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
         }
@@ -151,12 +156,24 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
+        self.snapshots = state["snapshots"]
         self.step = int(state["step"])
 
     def export(self) -> Path:
         """Writes the averaged weights, float16, and the alpha that proves them, as the service loads them."""
-        store(SPEC, self.average, self.out, dtype=torch.float16)
+        store(SPEC, self._result(), self.out, dtype=torch.float16)
         return self.out / SPEC.weights.file
+
+    def _result(self) -> dict[str, Tensor]:
+        """The averaged weights, blended with the snapshots as the recipe has it."""
+        result = {name: value.clone() for name, value in self.average.items()}
+        last = 1 - sum(self.recipe.snapshots.values())
+        for name, value in result.items():
+            if value.dtype.is_floating_point:
+                value.mul_(last)
+                for step, share in self.recipe.snapshots.items():
+                    value.add_(self.snapshots[step][name], alpha=share)
+        return result
 
 
 def schedule(recipe: Recipe, step: int) -> tuple[int, float]:

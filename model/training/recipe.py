@@ -37,6 +37,9 @@ class Recipe:
     weight_decay: float = 1e-4
     warmup_steps: int = 200
     ema_decay: float = 0.998
+    snapshots: dict[int, float] = field(default_factory=dict)
+    """Step -> share that the averaged weights of that step have in the result; the last step's have the rest
+    (weights averaged along one run generalise better than its end: Izmailov et al., 2018)."""
     seed: int = 1
     store_side: int = 320
     """Side, px, at which pictures are kept in memory."""
@@ -45,7 +48,13 @@ class Recipe:
 
 
 LITE = Recipe(
-    phases=(Phase(side=224, steps=2100), Phase(side=320, steps=700, decay=True)),
+    # Two cycles: the second one starts from the first one's result, at the full learning rate again.
+    phases=(
+        Phase(side=224, steps=2100),
+        Phase(side=320, steps=700, decay=True),
+        Phase(side=256, steps=1800),
+        Phase(side=320, steps=900, decay=True),
+    ),
     pairs={
         "masks-unlabelled/unlabelled-caltech101": 3.0,
         "masks-unlabelled/unlabelled-imagenet": 1.5,
@@ -68,6 +77,7 @@ LITE = Recipe(
         "masks-grabcut-caltech101",
         "masks-grabcut-imagenet",
     ),
+    snapshots={4500: 0.25},
     foregrounds={"foregrounds-emoji3d": 0.6, "foregrounds-people": 0.8, "foregrounds-grocery": 0.3},
     backgrounds={
         "backgrounds-places": 1.0,

@@ -13,9 +13,9 @@ from torch import bfloat16
 from api.engine import EngineConfig, LocalEngine
 from api.types import Deadline
 from model import weights
-from model.engine import half_precisions
+from model.device import half_precisions
 from model.registry import REGISTRY
-from tests.model.nets.named_weights import fill
+from tests.model.nets.parity import fill_by_name
 
 SPEC = REGISTRY["birefnet-lite"]
 
@@ -24,7 +24,7 @@ SPEC = REGISTRY["birefnet-lite"]
 async def test_birefnet_lite_serves_on_one_core(tmp_path: Path) -> None:
     """With weights that follow from their names; a half of the bytes, as newer checkpoints are published."""
     net = SPEC.build().eval()
-    fill(net)
+    fill_by_name(net)
     state = {
         name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()
     }

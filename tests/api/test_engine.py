@@ -75,7 +75,9 @@ async def test_status_tells_what_runs(tmp_path: Path) -> None:
         assert status["ready"] is True
         assert len(facts.pop("sha256")) == 64
         assert facts.pop("precision") in {"float32", "bfloat16"}
+        assert facts.pop("memory_bytes") > 0
         assert facts == {
+            "resident": True,
             "warm": True,
             "device": "cpu",
             "device_name": "cpu",
@@ -102,6 +104,7 @@ async def test_models_lists_the_registry(tmp_path: Path) -> None:
             "description": "A toy.",
             "input_width": SIDE,
             "input_height": SIDE,
+            "resolutions": None,
             "licence": "MIT",
             "paper": "none",
             "source": "tests/model/toy.py",
@@ -131,7 +134,9 @@ async def test_missing_weights_name_the_command_and_others_serve(
         assert (await engine.matte(RGB, model="toy", deadline=later())).shape == (SIDE, SIDE)
         assert engine.status()["ready"] is ("other" not in models)
         if "other" in models:
-            assert engine.status()["models"]["other"] == {"warm": False, "reason": str(refused.value)}
+            facts = engine.status()["models"]["other"]
+            assert facts == {"resident": False, "warm": False, "reason": str(refused.value)}
+            assert 0 < (error.retry_after or 0) <= 60
 
 
 @pytest.mark.parametrize("models", [pytest.param(("hub",), id="configured"), pytest.param((), id="not")])
@@ -196,6 +201,75 @@ async def test_a_configured_device_that_is_not_there_stops_the_start(tmp_path: P
 def test_a_configured_model_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such model: nope; there are toy, other, frail, slow"):
         built(tmp_path, "toy", "nope")
+
+
+DYNAMIC = replace(toy_spec(name="dynamic"), sides=(32, 128))
+
+
+async def test_a_resolution_within_the_models_range(tmp_path: Path) -> None:
+    weights.store(DYNAMIC, Toy().state_dict(), tmp_path)
+    async with serving(
+        tmp_path, "dynamic", registry=REGISTRY | {"dynamic": DYNAMIC}, max_batch=4, cores=1
+    ) as engine:
+        sides = [None, 32, 128, 32, 96, None]
+        alphas = await asyncio.gather(
+            *(engine.matte(RGB, model="dynamic", resolution=side, deadline=later()) for side in sides)
+        )
+        assert [alpha.shape for alpha in alphas] == [(side or SIDE, side or SIDE) for side in sides]
+        assert np.array_equal(alphas[1], alphas[3])
+        assert {model["name"]: model["resolutions"] for model in engine.models()} == {
+            "toy": None,
+            "other": None,
+            "frail": None,
+            "slow": None,
+            "dynamic": (32, 128),
+        }
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        pytest.param("toy", "resolution: model 'toy' runs at 64 x 64 px only", id="no choice"),
+        pytest.param(
+            "dynamic", "resolution: model 'dynamic' takes multiples of 32 from 32 to 128 px", id="range"
+        ),
+    ],
+)
+async def test_a_resolution_that_the_model_does_not_take(tmp_path: Path, model: str, told: str) -> None:
+    weights.store(DYNAMIC, Toy().state_dict(), tmp_path)
+    async with serving(tmp_path, model, registry=REGISTRY | {"dynamic": DYNAMIC}) as engine:
+        with pytest.raises(InvalidOptions) as refused:
+            await engine.matte(RGB, model=model, resolution=160, deadline=later())
+        assert refused.value.public == told
+
+
+async def test_models_take_turns_within_a_budget(tmp_path: Path) -> None:
+    async with serving(tmp_path, precision="float32") as alone:
+        taken = alone.status()["models"]["toy"]["memory_bytes"]
+    async with serving(tmp_path, "toy", "slow", precision="float32", memory_budget=taken * 7 // 4) as engine:
+        assert residents(engine) == {"toy"}
+        assert engine.status()["ready"] is True
+        facts = engine.status()["models"]["slow"]
+        assert facts == {"resident": False, "warm": False, "reason": "loaded when a request names it"}
+        assert {model["name"] for model in engine.models() if model["available"]} == {"toy", "slow"}
+        alphas = await asyncio.gather(
+            *(engine.matte(RGB, model=name, deadline=later()) for name in ("slow", "toy", "slow", "slow"))
+        )
+        assert [alpha.shape for alpha in alphas] == [(SIDE, SIDE)] * 4
+        assert residents(engine) == {"slow"}
+        await engine.matte(RGB, model="toy", deadline=later())
+        assert residents(engine) == {"toy"}
+
+
+async def test_a_budget_that_is_too_small_is_told(tmp_path: Path) -> None:
+    async with serving(tmp_path, memory_budget=1000) as engine:
+        assert engine.status()["ready"] is False
+        with pytest.raises(ModelUnavailable, match="memory budget is 0 MB"):
+            await engine.matte(RGB, model="toy", deadline=later())
+
+
+def residents(engine: LocalEngine) -> set[str]:
+    return {name for name, facts in engine.status()["models"].items() if facts["resident"]}
 
 
 async def test_late_callers_are_turned_away(tmp_path: Path) -> None:

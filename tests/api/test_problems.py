@@ -39,6 +39,7 @@ def test_codes_are_unique_and_documented_in_the_tree() -> None:
         pytest.param(errors.Overloaded(retry_after=0.01), 1, 1, id="at least a second"),
         pytest.param(errors.Draining(), 2, 3, id="503 without a hint"),
         pytest.param(errors.StoreFull(retry_after=60), 48, 72, id="the store's hint"),
+        pytest.param(errors.RateLimited(retry_after=10.2), 11, 11, id="a limit that ends when it ends"),
     ],
 )
 def test_retry_after(error: errors.ObjectCutError, least: int, most: int) -> None:

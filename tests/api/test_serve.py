@@ -168,6 +168,26 @@ async def test_the_server_does_not_introduce_itself() -> None:
         assert json.loads(answer.content) == {"status": "ok"}
 
 
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "statuses"),
+    [
+        pytest.param([], ["198.51.100.1", "198.51.100.2"], [200, 429], id="nobody's word"),
+        pytest.param(["127.0.0.0/8"], ["198.51.100.1", "198.51.100.2"], [200, 200], id="the proxy's"),
+        pytest.param(
+            ["127.0.0.1"], ["198.51.100.1", "6.6.6.6, 198.51.100.1"], [200, 429], id="its own entry"
+        ),
+    ],
+)
+async def test_whose_word_on_addresses_is_taken(
+    proxies: list[str], forwarded: list[str], statuses: list[int]
+) -> None:
+    settings = {"trusted_proxies": proxies, "accounts": {"anonymous": {"requests_per_minute": 1}}}
+    async with listening(settings) as running, httpx.AsyncClient(base_url=running.origin) as http:
+        for address, status in zip(forwarded, statuses, strict=True):
+            answer = await http.get("/v1/models", headers={"X-Forwarded-For": address})
+            assert answer.status_code == status
+
+
 def test_the_server_waits_for_what_is_in_flight() -> None:
     async def build() -> tuple[GracefulServer, Service]:
         async with serving({"limits": {"timeout": 7, "send_timeout": 4}}) as served:

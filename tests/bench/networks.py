@@ -1,115 +1,103 @@
-"""Latency of the networks alone, in one run: python -m tests.bench.networks [--rounds N] [--model-dir DIR].
+"""Latency and images/s of the networks alone: `python -m tests.bench.networks --help`.
 
-Plain PyTorch (eager, float32, every core) beside what TorchEngine makes of the same network, turn by turn, so
-that whatever else the machine does falls on all alike. Medians of wall time. A model without weights runs
-with arbitrary ones: its time is the same.
+Each network runs the straightforward way (PyTorch eager, float32, NCHW, deformable convolution by
+grid_sample) and as the service runs it, turn by turn, with the same weights and pictures, so that whatever
+else the machine does falls on all alike. Wall times from uint8 pictures on the host to alphas on the host.
+Weights but `lite`'s are arbitrary ones: the time is the same. Exits with 1 where a bar is missed.
 """
 
 import argparse
-import statistics
+import gc
+import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from model import selftest, weights
 from model.config import EngineConfig
-from model.engine import TorchEngine
-from model.errors import ModelUnavailable
-from model.registry import REGISTRY, ModelSpec
+from model.device import choose_device
+from tests.bench import flops, plot
+from tests.bench.contenders import ENCODERS, GROUPS, LARGE, Contender, contenders, specification, with_weights
+from tests.bench.course import Course
+from tests.bench.figures import Figures, Row, markdown, verdicts
+from tests.bench.machine import describe
+from tests.bench.report import conclude, progress, say
 
-BAR = 15
-"""`lite` must be this many times as quick as `basnet`."""
+BATCHES = (1, 2, 4, 8, 16)
+ON_CPU = {"lite": BATCHES, "basnet": (1, 4)}
+"""Batches on CPUs, where they hardly pay: one picture for the networks that are not here."""
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--model-dir", type=Path, default=Path("models"))
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        specs = [_loadable(REGISTRY[name], arguments.model_dir, Path(scratch)) for name in ("lite", "basnet")]
-        engines = {spec.name: TorchEngine(spec, EngineConfig(model_dir=folder)) for spec, folder in specs}
-        calls: dict[str, Callable[[], object]] = {}
-        for spec, folder in specs:
-            calls[f"{spec.name}, plain"] = _plain(spec, folder)
-            calls[f"{spec.name}, engine"] = _engine(engines[spec.name])
-        medians = _interleaved(calls, arguments.rounds)
-        _report(medians, engines)
+    """Measures, prints the table and the verdicts, and keeps the figures where it is told to."""
+    arguments = _arguments()
+    config = EngineConfig(device=arguments.device)
+    device = choose_device(config.device)
+    command = " ".join(["python -m tests.bench.networks", *sys.argv[1:]])
+    figures = Figures(device.type, describe(device), command, {}, ())
+    for group in _groups(arguments, device):
+        with tempfile.TemporaryDirectory() as scratch:
+            found = measure(group, config.model_copy(update={"model_dir": Path(scratch)}), arguments)
+        gc.collect()  # engines and what they hold of the device
+        torch.cuda.empty_cache()
+        peaks = {
+            precision: flops.matmul_peak(device, precision, config.cores)
+            for precision in {row.precision for row in found}
+        }
+        figures = figures.joined(found, peaks)
+        if arguments.json:  # after every network: the next one may be too much for the machine
+            figures.save(arguments.json)
+    say(markdown(figures))
+    if arguments.plot:
+        plot.draw(figures, arguments.plot)
+    conclude(verdicts(figures))
 
 
-def _loadable(spec: ModelSpec, folder: Path, scratch: Path) -> tuple[ModelSpec, Path]:
-    """The model and the directory of its weights, arbitrary ones in `scratch` where there are none."""
-    try:
-        weights.load(spec, folder)
-    except ModelUnavailable:
-        torch.manual_seed(0)
-        spec = replace(spec, weights=replace(spec.weights, shipped=False, sha256=None, size=None))
-        weights.store(spec, spec.build().state_dict(), scratch)
-        return spec, scratch
-    return spec, folder
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    names = [name for group in (*GROUPS, *LARGE, ENCODERS) for name in group]
+    parser.add_argument("--models", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--all", action="store_true", help="every size and every encoder, on CPUs, too")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="pictures in a batch")
+    parser.add_argument("--rounds", type=int, default=9, help="turns that each way of running has")
+    parser.add_argument("--seconds", type=float, default=50, help="fewer turns where they would take longer")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw figures there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw images/s over the batch there, SVG")
+    return parser.parse_args()
 
 
-def _plain(spec: ModelSpec, folder: Path) -> Callable[[], object]:
-    net = weights.load(spec, folder).net
-    x = torch.randn(1, 3, *spec.size)
-    cores = EngineConfig().cores
-
-    def call() -> object:
-        torch.set_num_threads(cores)
-        with torch.inference_mode():
-            return net(x)
-
-    return call
-
-
-def _engine(engine: TorchEngine) -> Callable[[], object]:
-    batch = selftest.picture(engine.spec.size)[None]
-    return lambda: engine.predict(batch)
+def _groups(arguments: argparse.Namespace, device: torch.device) -> list[tuple[str, ...]]:
+    """What is measured together."""
+    groups = list(GROUPS)
+    if arguments.models or arguments.all or device.type != "cpu":
+        groups += LARGE
+    if arguments.models or arguments.all:
+        groups += [(name,) for name in ENCODERS]
+    wanted = arguments.models or [name for group in groups for name in group]
+    chosen = (tuple(name for name in group if name in wanted) for group in groups)
+    return [group for group in chosen if group]
 
 
-def _interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The median seconds of each call."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if turn:  # the first one warms up
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def _throughput(engine: TorchEngine, pictures: int) -> float:
-    """Pictures per second with every stream at work."""
-    call = _engine(engine)
-    with ThreadPoolExecutor(engine.streams) as pool:
-        start = time.perf_counter()
-        for _ in pool.map(lambda _: call(), range(pictures)):
-            pass
-        return pictures / (time.perf_counter() - start)
-
-
-def _report(medians: dict[str, float], engines: dict[str, TorchEngine]) -> None:
-    lines = [f"{'network':<18}{'ms':>10}   notes"]
-    for name, seconds in medians.items():
-        engine = engines[name.partition(",")[0]]
-        note = "eager, float32"
-        if name.endswith("engine"):
-            rate = _throughput(engine, max(4, int(2 / seconds)))
-            note = (
-                f"{engine.device.type}, {engine.precision}, {rate:.1f} pictures/s on {engine.streams} streams"
-            )
-        lines.append(f"{name:<18}{1000 * seconds:>10.1f}   {note}")
-    ratio = medians["basnet, engine"] / medians["lite, engine"]
-    verdict = "met" if ratio >= BAR else "MISSED"
-    lines.append(f"basnet : lite = {ratio:.1f} : 1 (at least {BAR} : 1: {verdict})")
-    print("\n".join(lines))  # noqa: T201 - what it is for
+def measure(group: Sequence[str], config: EngineConfig, arguments: argparse.Namespace) -> list[Row]:
+    """The rows of these networks, batch by batch. config.model_dir: a folder for their weights."""
+    field: list[Contender] = []
+    for name in group:
+        progress(f"{name}: loading")
+        field += contenders(with_weights(specification(name), config.model_dir), config)
+    on_cpu = choose_device(config.device).type == "cpu"
+    course = Course(arguments.rounds, arguments.seconds, on_cpu=on_cpu)
+    rows: list[Row] = []
+    for batch in arguments.batches or BATCHES:
+        entrants = [
+            contender
+            for contender in field
+            if arguments.batches or not on_cpu or batch in ON_CPU.get(contender.spec.name, (1,))
+        ]
+        rows += course.run(entrants, batch)
+    order = [contender.spec.name for contender in field]
+    return sorted(rows, key=lambda row: order.index(row.network))
 
 
 if __name__ == "__main__":

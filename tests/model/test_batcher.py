@@ -119,6 +119,59 @@ async def test_more_than_a_batch_is_more_than_one_batch() -> None:
         assert device.sizes == [3, 3, 1]
 
 
+async def test_a_batch_holds_items_of_one_group_and_the_oldest_item_says_which() -> None:
+    device = ScriptedDevice()
+    async with serving(device, max_batch=3, group=lambda item: item % 2) as batcher:
+        items = [1, 2, 3, 4, 5, 7, 9, 6]
+        assert await outcomes(batcher, items) == [10 * item for item in items]
+        assert device.runs == [[1, 3, 5], [2, 4, 6], [7, 9]]
+
+
+async def test_no_group_starves_another_one() -> None:
+    device = ScriptedDevice()
+    device.gate.clear()
+    async with serving(device, max_batch=2, group=lambda item: item == 100) as batcher:
+        first = asyncio.create_task(batcher.submit(1, later()))
+        await device.busy()
+        callers = [asyncio.create_task(batcher.submit(item, later())) for item in (2, 100)]
+        await asyncio.sleep(0)
+        callers += [asyncio.create_task(batcher.submit(item, later())) for item in range(3, 30)]
+        await asyncio.sleep(0)
+        device.gate.set()
+        await asyncio.gather(first, *callers)
+        assert device.runs[:3] == [[1], [2, 3], [100]]
+
+
+async def test_costly_items_make_smaller_batches() -> None:
+    device = ScriptedDevice()
+    settings: dict[str, Any] = {
+        "group": lambda item: item >= 100,
+        "cost": lambda item: 2.25 if item >= 100 else 1.0,
+    }
+    async with serving(device, max_batch=8, **settings) as batcher:
+        await outcomes(batcher, [*range(100, 107), *range(9)])
+        assert device.sizes == [3, 3, 1, 8, 1]
+
+
+async def test_an_item_dearer_than_the_cap_goes_alone() -> None:
+    device = ScriptedDevice()
+    async with serving(device, max_batch=2, cost=lambda _: 5.0) as batcher:
+        assert await outcomes(batcher, range(3)) == [0, 10, 20]
+        assert device.sizes == [1, 1, 1]
+
+
+async def test_memory_that_ends_under_costly_items_is_remembered_at_their_cost() -> None:
+    device = ScriptedDevice(fits=2)
+    settings: dict[str, Any] = {
+        "group": lambda item: item >= 100,
+        "cost": lambda item: 2.0 if item >= 100 else 1.0,
+    }
+    async with serving(device, max_batch=8, **settings) as batcher:
+        await outcomes(batcher, range(100, 104))
+        assert device.sizes == [4, 2, 2]
+        assert batcher.cap == 4
+
+
 async def test_an_idle_device_waits_for_nobody() -> None:
     async with serving(ScriptedDevice(), max_wait=60.0) as batcher:
         async with asyncio.timeout(2):

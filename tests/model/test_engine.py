@@ -1,5 +1,6 @@
 """TorchEngine: right, proven right before it serves, and its device's failures told apart."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -12,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import cores, weights
 from model import engine as engine_module
-from model import weights
 from model.config import EngineConfig
-from model.engine import TorchEngine, choose_device, fold_batch_norm
+from model.engine import TorchEngine, estimated_memory
 from model.errors import DeviceLost, InferenceFailed, ModelError, ModelUnavailable, OutOfMemory
 from model.preprocess import AlphaNet
 from model.registry import ModelSpec
@@ -23,13 +24,19 @@ from tests.model.toy import SIDE, Toy, giving, pictures, raising, toy_spec, with
 
 
 def started(
-    directory: Path, spec: ModelSpec, *, precision: str = "float32", max_batch: int = 8, cores: int = 2
+    directory: Path,
+    spec: ModelSpec,
+    *,
+    precision: str = "float32",
+    max_batch: int = 8,
+    cores: int = 2,
+    **settings: object,
 ) -> TorchEngine:
-    """An engine on the CPU with the parameters that the network is born with."""
+    """An engine on the CPU with the parameters that the network is born with; each batch takes a second."""
     weights.store(spec, spec.build().state_dict(), directory)
-    settings = {"precision": precision, "max_batch": max_batch, "cores": cores}
+    settings |= {"precision": precision, "max_batch": max_batch, "cores": cores}
     config = EngineConfig.model_validate({"model_dir": directory, "device": "cpu", **settings})
-    return TorchEngine(spec, config)
+    return TorchEngine(spec, config, clock=itertools.count().__next__)
 
 
 def test_alphas_are_the_networks_own(tmp_path: Path) -> None:
@@ -65,8 +72,25 @@ def test_facts(tmp_path: Path) -> None:
         "sha256": engine.sha256,
         "streams": 3,
         "max_batch": 2,
+        "memory_bytes": engine.memory_bytes,
     }
-    assert engine.prepare(np.zeros((30, 50, 3), np.uint8)).shape == (SIDE, SIDE, 3)
+    picture = np.zeros((30, 50, 3), np.uint8)
+    assert engine.prepare(picture).shape == (SIDE, SIDE, 3)
+    assert engine.prepare(picture, (32, 96)).shape == (32, 96, 3)
+
+
+def test_memory_is_told_before_and_after_loading(tmp_path: Path) -> None:
+    engine = started(tmp_path, toy_spec())
+    parameters = sum(parameter.numel() for parameter in Toy().parameters())
+    assert 4 * parameters < engine.memory_bytes < 100 * parameters
+    assert engine.memory_bytes / 2 < estimated_memory(toy_spec(), tmp_path) < 4 * engine.memory_bytes
+
+
+def test_a_closed_engine_holds_no_parameters(tmp_path: Path) -> None:
+    engine = started(tmp_path, toy_spec())
+    engine.close()
+    with pytest.raises(InferenceFailed):
+        engine.predict(pictures(1))
 
 
 @pytest.mark.parametrize(
@@ -222,22 +246,72 @@ class Hungry(Toy):
         return super().forward(x)
 
 
-def test_batches_are_no_larger_than_the_memory_at_the_start(tmp_path: Path) -> None:
-    assert started(tmp_path, toy_spec(Hungry), max_batch=8).max_batch == 2
+@pytest.mark.parametrize(
+    ("net", "most", "expected"),
+    [
+        pytest.param(Toy, 8, 8, id="worth it"),
+        pytest.param(Toy, 6, 6, id="no power of two"),
+        pytest.param(Hungry, 8, 2, id="the memory ends"),
+        pytest.param(Hungry, 1, 1, id="one"),
+    ],
+)
+def test_batches_are_as_large_as_is_worth_while(
+    tmp_path: Path, net: type[nn.Module], most: int, expected: int
+) -> None:
+    assert started(tmp_path, toy_spec(net), max_batch=most).max_batch == expected
 
 
-@pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if there[name]:
-        pytest.skip(f"this machine has {name}")
-    with pytest.raises(ValueError, match=f"'{name}' was asked for"):
-        choose_device(name)
+def test_on_a_cpu_a_batch_is_one_picture(tmp_path: Path) -> None:
+    weights.store(toy_spec(), Toy().state_dict(), tmp_path)
+    assert TorchEngine(toy_spec(), EngineConfig(model_dir=tmp_path, device="cpu")).max_batch == 1
 
 
-def test_every_machine_has_a_device() -> None:
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in {"cpu", "cuda", "mps"}
+def half_of_it(net: nn.Module) -> nn.Module:
+    """A compiler whose result is wrong."""
+    return _Around(net, lambda y: y / 2)
+
+
+def broken(net: nn.Module) -> nn.Module:
+    """A compiler whose result fails when it is called first, as torch's do."""
+
+    def fail(_: Tensor) -> Tensor:
+        raise RuntimeError("no C compiler")
+
+    return _Around(net, fail)
+
+
+class _Around(nn.Module):
+    def __init__(self, net: nn.Module, then: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.net, self.then = net, then
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.then(self.net(x))
+
+
+@pytest.mark.parametrize(
+    "compiler", [pytest.param(broken, id="fails"), pytest.param(half_of_it, id="is wrong")]
+)
+def test_a_compiled_network_that_is_no_good_is_not_taken(
+    tmp_path: Path, compiler: Callable[[nn.Module], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "compiled", compiler)
+    plain = started(tmp_path, toy_spec()).predict(pictures(2))
+    engine = started(tmp_path, toy_spec(), compile=True)
+    assert np.array_equal(engine.predict(pictures(2)), plain)
+
+
+def test_a_compiled_network_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[torch.Size] = []
+
+    def noting(net: nn.Module) -> nn.Module:
+        return _Around(net, lambda y: calls.append(y.shape) or y)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(engine_module, "compiled", noting)
+    engine = started(tmp_path, toy_spec(), compile=True)
+    calls.clear()
+    engine.predict(pictures(3))
+    assert calls == [(3, SIDE, SIDE)]
 
 
 class Counting(Toy):
@@ -282,7 +356,7 @@ def test_threads(tmp_path: Path, seconds: float, alone: int, monkeypatch: pytest
 def test_a_slow_network_has_a_few_cores_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Counting, "threads", [])
     monkeypatch.setattr(Counting, "seconds", 0.21)
-    monkeypatch.setattr(engine_module, "_SLOW", 0.2)
+    monkeypatch.setattr(cores, "_SLOW", 0.2)
     engine = started(tmp_path, toy_spec(Counting), max_batch=1, cores=9)
     assert engine.streams == 2
     Counting.threads.clear()
@@ -299,67 +373,3 @@ def in_thread(call: Callable[[], object]) -> None:
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
-
-
-class TwiceUsed(nn.Module):
-    """One convolution before two different batch norms: nothing here may be folded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 3, 1)
-        self.one, self.two = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.one(self.conv(x)) + self.two(self.conv(x))
-        return y
-
-
-class Looked(nn.Module):
-    """A convolution whose result is used beside its batch norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        z: Tensor = self.norm(y) + y
-        return z
-
-
-class First(nn.Module):
-    """A batch norm on the input itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(x)
-        return y
-
-
-@pytest.mark.parametrize(
-    ("net", "left"),
-    [
-        pytest.param(Toy, 0, id="all folded"),
-        pytest.param(giving(0.0), 2, id="untraceable"),
-        pytest.param(TwiceUsed, 2, id="convolution used twice"),
-        pytest.param(Looked, 1, id="result used twice"),
-        pytest.param(First, 1, id="no convolution"),
-    ],
-)
-def test_folding_keeps_the_function(net: Callable[[], nn.Module], left: int) -> None:
-    torch.manual_seed(2)
-    original = net().eval()
-    for name, buffer in original.named_buffers():
-        if name.endswith("running_var"):
-            nn.init.uniform_(buffer, 0.5, 2)
-        elif name.endswith("running_mean"):
-            nn.init.normal_(buffer)
-    x = torch.randn(2, 3, 16, 16)
-    with torch.inference_mode():
-        expected = original(x)
-        folded = fold_batch_norm(original)
-        torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left

@@ -34,6 +34,36 @@ def test_records_are_complete(spec: ModelSpec) -> None:
     assert f"objectcut models {way} {spec.name}" in spec.bring
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_ranges_of_sides_are_such(spec: ModelSpec) -> None:
+    assert (spec.sides is not None) == (spec.name == "birefnet-dynamic")
+    assert spec.input_size(None) == spec.size
+    if spec.sides:
+        smallest, largest = spec.sides
+        assert all(smallest <= side <= largest for side in spec.size)
+        assert smallest % 32 == largest % 32 == 0
+
+
+@pytest.mark.parametrize("resolution", [256, 1024, 2048, 2304])
+def test_a_resolution_is_the_side_of_a_square(resolution: int) -> None:
+    assert REGISTRY["birefnet-dynamic"].input_size(resolution) == (resolution, resolution)
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution", "told"),
+    [
+        pytest.param("birefnet-dynamic", 224, "multiples of 32 from 256 to 2304 px", id="too small"),
+        pytest.param("birefnet-dynamic", 2336, "multiples of 32 from 256 to 2304 px", id="too large"),
+        pytest.param("birefnet-dynamic", 1000, "multiples of 32 from 256 to 2304 px", id="no multiple"),
+        pytest.param("lite", 320, "'lite' runs at 320 x 320 px only", id="no choice"),
+        pytest.param("birefnet-lite-2k", 1024, "runs at 2560 x 1440 px only", id="no choice, no square"),
+    ],
+)
+def test_a_resolution_that_a_model_does_not_take(name: str, resolution: int, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        REGISTRY[name].input_size(resolution)
+
+
 @pytest.mark.parametrize("spec", NETWORKS)
 def test_networks_build_and_answer_in_shape(spec: ModelSpec) -> None:
     with torch.device("meta"):

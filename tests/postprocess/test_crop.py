@@ -3,7 +3,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postprocess.crop import Box, bounding_box, crop, with_margin
+from postprocess.crop import (
+    BeyondPicture,
+    Box,
+    NoArea,
+    around,
+    bounding_box,
+    crop,
+    parse_region,
+    rescaled,
+    with_margin,
+)
+from postprocess.lengths import parse_margins
 
 
 def test_box_of_nothing() -> None:
@@ -42,3 +53,70 @@ def test_crop_slices() -> None:
     cut = crop(pixels, Box(2, 3, 4, 5))
     assert np.array_equal(cut, pixels[3:8, 2:6])
     assert cut.flags.c_contiguous
+
+
+def test_crop_beyond_the_picture() -> None:
+    rgb = np.arange(1, 1 + 4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    alpha = np.ones((4, 5), np.float32)
+    window = Box(-2, -1, 9, 6)
+    colours, shown = crop(rgb, window), crop(alpha, window, "constant")
+    assert colours.shape == (6, 9, 3)
+    assert np.array_equal(colours[1:5, 2:7], rgb)
+    assert np.array_equal(colours[0, 0], rgb[0, 0])
+    assert np.array_equal(colours[5, 8], rgb[3, 4])
+    assert shown.sum() == 20
+    assert shown[1:5, 2:7].all()
+
+
+def test_around_counts_shares_of_the_box() -> None:
+    box = around(Box(10, 20, 100, 50), parse_margins("10% 5px 20% 0"))
+    assert box == Box(10, 15, 105, 65)
+    assert around(Box(0, 0, 10, 10), parse_margins("5")) == Box(-5, -5, 20, 20)
+
+
+def test_seen_from() -> None:
+    assert Box(10, 20, 3, 4).seen_from(Box(-1, 5, 50, 50)) == Box(11, 15, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        pytest.param("0% 0% 100% 100%", Box(0, 0, 200, 100), id="all"),
+        pytest.param("0 0 100% 100%", Box(0, 0, 200, 100), id="bare zeros"),
+        pytest.param("10px 20px 110px 90px", Box(10, 20, 100, 70), id="px"),
+        pytest.param("25% 10 75% 100", Box(50, 10, 100, 90), id="mixed"),
+    ],
+)
+def test_region(text: str, box: Box) -> None:
+    assert parse_region(text, (200, 100)) == box
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        pytest.param("0 0 201 100", BeyondPicture, id="too wide"),
+        pytest.param("0 0 100% 101%", BeyondPicture, id="too high"),
+        pytest.param("300 0 400 9", BeyondPicture, id="outside"),
+        pytest.param("10 10 10 20", NoArea, id="no width"),
+        pytest.param("20 10 10 20", NoArea, id="the wrong way round"),
+        pytest.param("0% 0% 0.1% 100%", NoArea, id="less than a pixel"),
+    ],
+)
+def test_regions_that_do_not_fit(text: str, error: type[ValueError]) -> None:
+    with pytest.raises(error):
+        parse_region(text, (200, 100))
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 60), st.integers(1, 60), st.data())
+def test_rescaled_stays_inside(width: int, height: int, wide: int, high: int, data: st.DataObject) -> None:
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    box = rescaled(Box(left, top, right - left, bottom - top), (width, height), (wide, high))
+    assert 0 <= box.left < box.left + box.width <= wide
+    assert 0 <= box.top < box.top + box.height <= high
+
+
+def test_rescaled_there_and_back() -> None:
+    small = rescaled(Box(40, 20, 100, 60), (400, 200), (200, 100))
+    assert small == Box(20, 10, 50, 30)
+    assert rescaled(small, (200, 100), (400, 200)) == Box(40, 20, 100, 60)

@@ -34,6 +34,7 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer("relative_position_index", _relative_positions(window))
         self.register_buffer("shift_mask", _shift_mask(window, shift) if shift else None, persistent=False)
+        self._kept: tuple[object, Tensor] | None = None
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
@@ -47,16 +48,30 @@ class WindowAttention(nn.Module):
             q, k, v = (x.flatten(0, 1) for x in (q, k, v))
         else:  # one for each window: windows join the heads, so that it need not be repeated over the batch
             q, k, v = (x.flatten(1, 2) for x in (q, k, v))
-            bias = _of_each_window(bias + self.shift_mask.unsqueeze(1).to(bias.dtype), rows, columns)
+            bias = _of_each_window(bias, rows, columns)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(0))
         attended = attended.view(batch, rows, columns, self.heads, tokens, dim // self.heads)
         mixed: Tensor = self.proj(attended.transpose(3, 4).flatten(4))
         return mixed
 
     def _bias(self) -> Tensor:
-        """(heads, N, N): B, read from the table of one value for each head and relative position."""
+        """What is added to the scores; in inference it is computed once for each state of the parameters."""
+        table = self.relative_position_bias_table
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or table.is_inference():
+            return self._computed_bias()
+        state = (table.data_ptr(), table._version, table.dtype, table.device)
+        if self._kept is None or self._kept[0] != state:
+            self._kept = (state, self._computed_bias())
+        return self._kept[1]
+
+    def _computed_bias(self) -> Tensor:
+        """(heads, N, N): B, read from the table of one value for each head and relative position.
+
+        Where windows are shifted (4, heads, N, N): B with each of the masks.
+        """
         index = self.relative_position_index
-        return self.relative_position_bias_table.t()[:, index.flatten()].view(self.heads, *index.shape)
+        bias = self.relative_position_bias_table.t()[:, index.flatten()].view(self.heads, *index.shape)
+        return bias if self.shift_mask is None else bias + self.shift_mask.unsqueeze(1).to(bias.dtype)
 
 
 def _relative_positions(window: int) -> Tensor:

@@ -32,6 +32,7 @@ def test_defaults_are_the_models() -> None:
 def test_every_option_can_be_given() -> None:
     given = CutoutOptions(
         model="basnet",
+        resolution=512,
         output="alpha",
         to_remove="foreground",
         edges="sharp",

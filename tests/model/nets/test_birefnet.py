@@ -13,7 +13,7 @@ from model.nets.birefnet.birefnet import gradient_map, masked_gradient
 from model.nets.birefnet.decoder import picture_patches
 from model.nets.birefnet.swin import PatchMerging
 from model.nets.birefnet.transformer import StochasticDepth
-from tests.model.nets.named_weights import fill, named_picture
+from tests.model.nets.parity import fill_by_name, normal_input
 
 DATA = Path(__file__).parents[2] / "data"
 LAYOUTS = json.loads(gzip.decompress((DATA / "birefnet_keys.json.gz").read_bytes()))
@@ -22,7 +22,7 @@ SMALL = ("pvt_v2_b0", "swin_v1_t")
 
 def _reference(backbone: str) -> BiRefNet:
     network = BiRefNet(backbone).eval()
-    fill(network)
+    fill_by_name(network)
     return network
 
 
@@ -53,31 +53,25 @@ def test_state_dict_has_the_layout_of_the_published_weights(backbone: str) -> No
     assert layout == published
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    [
-        *SMALL,
-        pytest.param("pvt_v2_b2", marks=pytest.mark.slow),
-        pytest.param("swin_v1_l", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.timeout(600)  # the largest takes a while on a machine that is busy otherwise
+@pytest.mark.parametrize("backbone", [*SMALL, "pvt_v2_b2", "swin_v1_l"])
 def test_logits_agree_with_the_authors_network(backbone: str) -> None:
     """Compared: every fifth pixel of every fifth line of what the authors' code gives for these weights."""
-    logits = _logits(_reference(backbone), named_picture(1, 256, 320))
+    logits = _logits(_reference(backbone), normal_input(256, 320, count=1))
     assert logits.shape == (1, 1, 256, 320)
     with np.load(DATA / "birefnet_logits.npz") as expected:
         np.testing.assert_allclose(logits[0, 0, ::5, ::5].numpy(), expected[backbone], rtol=0, atol=1e-5)
 
 
 def test_pictures_of_a_batch_do_not_touch(network: BiRefNet) -> None:
-    pictures = torch.cat((named_picture(2, 96, 160), torch.full((1, 3, 96, 160), 100.0)))
+    pictures = torch.cat((normal_input(96, 160, count=2), torch.full((1, 3, 96, 160), 100.0)))
     together = _logits(network, pictures)
     for picture, logits in zip(pictures, together, strict=True):
         torch.testing.assert_close(_logits(network, picture[None])[0], logits, rtol=1e-4, atol=1e-5)
 
 
 def test_layout_in_memory_does_not_matter(network: BiRefNet) -> None:
-    picture = named_picture(1, 64, 96)
+    picture = normal_input(64, 96, count=1)
     expected = _logits(network, picture)
     last = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     result = _logits(last, picture.to(memory_format=torch.channels_last))
@@ -86,7 +80,7 @@ def test_layout_in_memory_does_not_matter(network: BiRefNet) -> None:
 
 @pytest.mark.parametrize("how", ["autocast", "converted"])
 def test_bfloat16_stays_near_float32(network: BiRefNet, how: str) -> None:
-    picture = named_picture(1, 64, 96)
+    picture = normal_input(64, 96, count=1)
     expected = _logits(network, picture)
     if how == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
@@ -101,7 +95,7 @@ def test_parameters_may_be_assigned_to_a_network_without_any(network: BiRefNet) 
     with torch.device("meta"):
         empty = BiRefNet(backbone).eval()
     empty.load_state_dict(network.state_dict(), assign=True)
-    picture = named_picture(1, 64, 64)
+    picture = normal_input(64, 64, count=1)
     assert torch.equal(_logits(empty, picture), _logits(network, picture))
 
 
@@ -111,7 +105,7 @@ def test_eval_mode_does_no_work_for_side_outputs(network: BiRefNet, name: str) -
     parts = [(key, part) for key, part in network.named_modules() if name in key]
     assert parts
     hooks = [part.register_forward_hook(lambda *_, key=key: worked.append(key)) for key, part in parts]
-    _logits(network, named_picture(1, 64, 64))
+    _logits(network, normal_input(64, 64, count=1))
     for hook in hooks:
         hook.remove()
     assert worked == []
@@ -119,7 +113,7 @@ def test_eval_mode_does_no_work_for_side_outputs(network: BiRefNet, name: str) -
 
 def test_training_mode_gives_every_output_and_trains_every_parameter(network: BiRefNet) -> None:
     network = copy.deepcopy(network).train()
-    outputs = network(named_picture(2, 64, 96))
+    outputs = network(normal_input(64, 96, count=2))
     assert isinstance(outputs, BiRefNetOutput)
     assert outputs.final.shape == (2, 1, 64, 96)
     stages = [(2, 1, 2, 3), (2, 1, 4, 6), (2, 1, 8, 12)]
@@ -136,7 +130,7 @@ def test_training_mode_gives_every_output_and_trains_every_parameter(network: Bi
 
 
 def test_training_mode_gives_the_logits_of_eval_mode_but_for_noise_and_batch_norm(network: BiRefNet) -> None:
-    picture = named_picture(1, 64, 64)
+    picture = normal_input(64, 64, count=1)
     expected = _logits(network, picture)
     network = copy.deepcopy(network)
     network.training = network.decoder.training = True  # these two alone decide what is returned
@@ -146,7 +140,7 @@ def test_training_mode_gives_the_logits_of_eval_mode_but_for_noise_and_batch_nor
 
 
 def test_gradient_map_is_a_laplacian() -> None:
-    picture = named_picture(2, 12, 9)
+    picture = normal_input(12, 9, count=2)
     kernel = torch.ones(1, 1, 5, 5)
     kernel[..., 2, 2] = -24
     padded = F.pad(picture.mean(1, keepdim=True), (2, 2, 2, 2), mode="reflect")

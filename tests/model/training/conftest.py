@@ -92,4 +92,5 @@ def recipe() -> Recipe:
         batch=4,
         store_side=64,
         warmup_steps=2,
+        snapshots={1: 0.25},
     )

@@ -52,6 +52,18 @@ def test_export_is_half_precision_and_loads_strictly(data: Path, recipe: Recipe,
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
 
 
+def test_the_result_blends_the_snapshots(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(recipe, data, tmp_path, CPU)
+    scenes = Scenes(read_library(data, recipe, CPU), recipe, CPU)
+    run.advance(scenes)
+    earlier = run.average["context.reduce.weight"].clone()
+    run.advance(scenes)
+    later = run.average["context.reduce.weight"]
+    assert not torch.equal(earlier, later)
+    written = load_file(run.export())["context.reduce.weight"]
+    assert torch.equal(written, (0.25 * earlier + 0.75 * later).half())
+
+
 def test_training_learns(data: Path, recipe: Recipe, tmp_path: Path) -> None:
     longer = dataclasses.replace(recipe, phases=(Phase(side=32, steps=100),), warmup_steps=1, batch=8)
     run = Run(longer, data, tmp_path, CPU)
@@ -68,3 +80,5 @@ def test_shipped_recipes_are_sound(name: str) -> None:
     for weights in (recipe.pairs, recipe.foregrounds, recipe.backgrounds):
         assert all(weight >= 0 for weight in weights.values())
         assert sum(weights.values()) > 0
+    assert sum(recipe.snapshots.values()) < 1
+    assert all(step < sum(phase.steps for phase in recipe.phases) for step in recipe.snapshots)

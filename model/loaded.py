@@ -1,0 +1,90 @@
+"""What every engine of a model does alike, whatever it runs on."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import preprocess, selftest
+from model.errors import InferenceFailed, ModelUnavailable
+from model.registry import ModelSpec
+
+__all__ = ["LoadedModel", "shaped"]
+
+
+class LoadedModel(ABC):
+    """A model that is loaded, warm and proven. Its methods may be called from several threads.
+
+    sha256: of the weights. streams: calls of `run` that may be at work at once. max_batch: pictures that one
+    of them may have. memory_bytes: what the model takes of its device.
+    """
+
+    spec: ModelSpec
+    sha256: str
+    streams: int
+    max_batch: int
+    memory_bytes: int
+
+    @property
+    @abstractmethod
+    def precision(self) -> str:
+        """float32, bfloat16 or float16: what the network computes in."""
+
+    @abstractmethod
+    def place(self) -> tuple[str, str]:
+        """The device as the settings name it, and its name for people."""
+
+    @abstractmethod
+    def predict(self, pictures: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """n pictures (h, w, 3) uint8 of one size to (n, h, w) float32.
+
+        Raises OutOfMemory (fewer may fit), DeviceLost (nothing will work any more), InferenceFailed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the memory. Nothing may be run any more."""
+
+    def facts(self) -> dict[str, str | int]:
+        """What is known of the model once it runs: where, how, and with which weights."""
+        device, device_name = self.place()
+        return {
+            "device": device,
+            "device_name": device_name,
+            "precision": self.precision,
+            "sha256": self.sha256,
+            "streams": self.streams,
+            "max_batch": self.max_batch,
+            "memory_bytes": self.memory_bytes,
+        }
+
+    def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 to the (*size, 3) uint8 that `run` takes. Work for a thread of the host.
+
+        size: see ModelSpec.input_size; the model's own by default.
+        """
+        return preprocess.resize(rgb, size or self.spec.size)
+
+    def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | InferenceFailed]:
+        """Alphas (h, w) float32 in [0, 1] of pictures (h, w, 3) uint8 of one size, each failure in its place.
+
+        Raises as `predict` does.
+        """
+        return [
+            alpha if np.isfinite(alpha).all() else InferenceFailed("the network gave NaN")
+            for alpha in self.predict(pictures)
+        ]
+
+    def _test(self, alpha: NDArray[np.float32], golden: NDArray[np.float32] | None) -> None:
+        """Raises ModelUnavailable unless the alpha is finite and, where there is a golden one, agrees."""
+        thumbnail = selftest.thumbnail(alpha)
+        if not (np.isfinite(alpha).all() if golden is None else selftest.agree(thumbnail, golden)):
+            raise ModelUnavailable(f"model '{self.spec.name}' gives a wrong result in its self-test")
+
+
+def shaped(alphas: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The alphas. Raises InferenceFailed when they are not as many, or not as large, as the pictures."""
+    if alphas.shape != shape:
+        raise InferenceFailed(f"the network gave {alphas.shape} for {shape}")
+    return alphas
