@@ -40,10 +40,12 @@ def main() -> None:
     descriptor, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
     confined = _forbid_calls()
     from api.source.decode import DecodeLimits
+    from model import heap
 
     limits = DecodeLimits.model_validate_json(limits_json)
     module, _, function = entry.partition(":")
     decode = getattr(importlib.import_module(module), function)
+    heap.keep()
     _take_limits(int(memory_bytes))
     notes = _Notes()
     logging.getLogger().addHandler(notes)
