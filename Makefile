@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow test-clients check format docs bench clean
+.PHONY: help setup demo serve test test-slow test-clients check format docs site bench clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,7 @@ check: setup ## Format, lint, types, layers, and that the generated docs are fre
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/configuration.py --check
+	$(BIN)/python docs/reference.py --check
 
 format: setup ## Formats and mends what can be mended.
 	$(BIN)/ruff format .
@@ -47,10 +48,14 @@ format: setup ## Formats and mends what can be mended.
 
 docs: setup ## Writes the generated pages again.
 	$(BIN)/python docs/configuration.py
+	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/pictures.py
+
+site: setup ## The documentation as a site in site/, without a request to anybody.
+	$(BIN)/mkdocs build --strict
 
 bench: setup ## Networks, the work around them, the whole service; writes docs/BENCHMARK.md.
 	$(BIN)/python -m tests.bench
 
 clean: ## Removes what the verbs made.
-	rm -rf $(VENV) var demo-output build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) var demo-output site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

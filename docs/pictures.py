@@ -10,43 +10,82 @@ from skimage import data
 
 from api.app import open_pipeline
 from api.options import CutoutOptions
-from api.pipeline import Job
+from api.pipeline import Job, Pipeline
 from api.settings import load
 from model.deadline import Deadline
 
+Pixels = NDArray[np.uint8]
 IMAGES = Path(__file__).parent / "images"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 HEIGHT, SQUARE, GAP = 260, 12, 10
 """px: of one picture, of the checkerboard's squares, between pictures."""
+DETAIL = (slice(8, 98), slice(150, 222))
+BACKDROP = "#b3261e"
 
 
 async def main() -> None:
-    """Writes before-after.jpg: each photo above its cutout."""
+    """Writes before-after.jpg and edges.jpg."""
     IMAGES.mkdir(exist_ok=True)
-    columns = []
     async with open_pipeline(load(anonymous=True)) as pipeline:
-        for name in PHOTOS:
-            photo = getattr(data, name)()
-            source = bytes(cv2.imencode(".png", photo[..., ::-1])[1])
-            outcome = await pipeline.remove_background(Job(source, CutoutOptions()), Deadline.after(60))
-            stored = np.frombuffer(outcome.encoded.body, np.uint8)
-            rgba = np.asarray(cv2.imdecode(stored, cv2.IMREAD_UNCHANGED), np.uint8)
-            width = round(photo.shape[1] * HEIGHT / photo.shape[0])
-            columns.append(
-                np.vstack(
-                    [
-                        cv2.resize(photo[..., ::-1], (width, HEIGHT), interpolation=cv2.INTER_AREA),
-                        np.full((GAP, width, 3), 255, np.uint8),
-                        on_checkerboard(rgba, (width, HEIGHT)),
-                    ]
-                )
+        await before_after(pipeline)
+        await edges(pipeline)
+
+
+async def before_after(pipeline: Pipeline) -> None:
+    """Each photo above its cutout."""
+    columns = []
+    for name in PHOTOS:
+        photo = photograph(name)
+        rgba = await cut(pipeline, photo, CutoutOptions())
+        width = round(photo.shape[1] * HEIGHT / photo.shape[0])
+        small = cv2.resize(photo, (width, HEIGHT), interpolation=cv2.INTER_AREA)
+        columns.append(
+            np.vstack(
+                [small, np.full((GAP, width, 3), 255, np.uint8), on_checkerboard(rgba, (width, HEIGHT))]
             )
+        )
+    write("before-after.jpg", columns)
+
+
+async def edges(pipeline: Pipeline) -> None:
+    """Along an edge: photo, the network's matte enlarged, refined; on red with old and with own colours."""
+    photo = photograph("astronaut")
+    variants = (
+        CutoutOptions(output="alpha", refine=False),
+        CutoutOptions(output="alpha"),
+        CutoutOptions(background=BACKDROP, format="png", decontaminate=False),
+        CutoutOptions(background=BACKDROP, format="png"),
+    )
+    results = [photo, *[await cut(pipeline, photo, options) for options in variants]]
+    size = (round(HEIGHT * 0.8), HEIGHT)
+    columns = []
+    for result in results:
+        detail = cv2.resize(result[DETAIL], size, interpolation=cv2.INTER_CUBIC)
+        columns.append(np.asarray(detail if detail.ndim == 3 else cv2.merge([detail] * 3), np.uint8))
+    write("edges.jpg", columns)
+
+
+def photograph(name: str) -> Pixels:
+    """One of scikit-image's, BGR."""
+    return np.ascontiguousarray(getattr(data, name)()[..., ::-1])
+
+
+async def cut(pipeline: Pipeline, photo: Pixels, options: CutoutOptions) -> Pixels:
+    """The service's answer, decoded: (h, w), (h, w, 3) BGR or (h, w, 4) BGRA. photo: BGR."""
+    source = bytes(cv2.imencode(".png", photo)[1])
+    outcome = await pipeline.remove_background(Job(source, options), Deadline.after(60))
+    encoded = np.frombuffer(outcome.encoded.body, np.uint8)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), np.uint8)
+
+
+def write(name: str, columns: list[Pixels]) -> None:
+    """Side by side, with white between them."""
     gap = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
     row = np.hstack([part for column in columns for part in (column, gap)][:-1])
-    cv2.imwrite(str(IMAGES / "before-after.jpg"), row, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    cv2.imwrite(str(IMAGES / name), row, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
-def on_checkerboard(bgra: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def on_checkerboard(bgra: Pixels, size: tuple[int, int]) -> Pixels:
     """(height, width, 3): the cutout, shrunk with premultiplied colours, on grey and white squares."""
     alpha = bgra[..., 3:].astype(np.float32) / 255
     premultiplied = np.dstack([bgra[..., :3] * alpha, alpha])

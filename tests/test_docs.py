@@ -1,6 +1,8 @@
 """Promises about the documents: what they name, that links lead somewhere, that code parses."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,25 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
 def test_python_in_documents_parses(document: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
         compile(block, str(document), "exec")
+
+
+def test_every_page_has_its_place_on_the_site() -> None:
+    pages = {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")}
+    assert set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)) == pages
+
+
+def test_the_site_builds_and_asks_nobody(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    pages = list(tmp_path.glob("**/*.html"))
+    assert len(pages) >= len(list(ROOT.glob("docs/**/*.md")))
+    for page in pages:
+        assert (
+            re.findall(
+                r"<(?:script|img)[^>]*src=.?https?:|<link[^>]*stylesheet[^>]*https?:", page.read_text()
+            )
+            == []
+        )
 
 
 def test_make_verbs_in_documents_exist() -> None:

@@ -56,7 +56,10 @@ def cut(
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders below folders too.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Photos worked on at once.")] = DEFAULT_JOBS,
+    jobs: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_JOBS, help="Photos worked on at once.", show_default="one per core"),
+    ] = DEFAULT_JOBS,
     background_image: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to put behind the subject.")
     ] = None,

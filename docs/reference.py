@@ -1,0 +1,67 @@
+"""Writes docs/reference/ from the code: the command line, the errors; `--check` fails when one is stale."""
+
+import html
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+from api import problems
+
+FOLDER = Path(__file__).with_name("reference")
+
+
+def command_line() -> str:
+    """Every command and option, as typer tells them."""
+    typer = Path(sys.executable).with_name("typer")
+    command = [str(typer), "api.cli", "utils", "docs", "--name", "objectcut", "--title", "The command line"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return html.unescape(told.stdout).rstrip() + "\n"
+
+
+def errors() -> str:
+    """Every `code`, its status and what it means."""
+    rows = [
+        f"| `{kind.code}` | {kind.status} | {kind.title} | {_first_paragraph(kind)} |"
+        for kind in sorted(problems.kinds(), key=lambda kind: (kind.status, kind.code))
+    ]
+    return "\n".join(
+        [
+            "# Errors",
+            "",
+            "Failures of `/v1` are problem documents (RFC 9457), `application/problem+json`, with a stable",
+            "`code`. The other contracts give theirs in the shape that their clients know.",
+            "",
+            "| code | status | title | when |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _first_paragraph(kind: type) -> str:
+    paragraph, _, _ = (inspect.getdoc(kind) or "").partition("\n\n")
+    return " ".join(paragraph.split())
+
+
+PAGES = {"CLI.md": command_line, "ERRORS.md": errors}
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the pages, or compares them."""
+    stale = []
+    for name, write in PAGES.items():
+        page, text = FOLDER / name, write()
+        if arguments != ["--check"]:
+            FOLDER.mkdir(exist_ok=True)
+            page.write_text(text, encoding="utf-8")
+        elif not page.is_file() or page.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        sys.stderr.write(f"docs/reference: {', '.join(stale)} stale: run `make docs`\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
