@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow test-clients check format docs site bench clean
+.PHONY: help setup demo serve test test-slow test-clients check format docs site bench load soak clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,12 @@ site: setup ## The documentation as a site in site/, without a request to anybod
 
 bench: setup ## Networks, the work around them, the whole service; writes docs/BENCHMARK.md.
 	$(BIN)/python -m tests.bench
+
+load: setup ## Three times what the service can do, for a minute: goodput, refusals, recovery.
+	$(BIN)/python -m tests.load.overload
+
+soak: setup ## Two thousand requests of every kind, and whether anything is left behind.
+	$(BIN)/python -m tests.load.soak
 
 clean: ## Removes what the verbs made.
 	rm -rf $(VENV) var demo-output site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -172,7 +172,11 @@ def create_app(
         store=store,
         patience=settings.limits.queue_timeout,
     )
-    in_flight = InFlight(settings.limits.in_flight)
+    in_flight = InFlight(
+        settings.limits.in_flight,
+        at_once=settings.pictures_at_once(),
+        patience=settings.limits.queue_timeout,
+    )
     share = max(1, settings.limits.in_flight // 2)
     try:
         accounts = accounts or open_accounts(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +24,9 @@ from api.middleware import exchange_of
 from model.deadline import Deadline
 
 T = TypeVar("T")
+
+_ALMOST = 0.8
+"""Of its patience: who by the pace of late would wait longer is refused, as the pace may yet slow down."""
 
 
 class RequestLimits(BaseModel):
@@ -51,11 +54,25 @@ class RequestLimits(BaseModel):
 
 
 class InFlight:
-    """Counts the requests that are being worked on, and refuses one too many at once."""
+    """Counts the requests that are being worked on, and refuses one too many, or too late, at once.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    limit: how many. at_once: how many of them have their turn at once: the others wait for one. patience:
+    seconds that one may wait for it; by the pace of late it is known who would wait in vain. None: any time.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        at_once: int = 1,
+        patience: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._at_once = limit, at_once
+        self._patience, self._clock = patience, clock
         self._mean = 1.0
+        self._pace = 0.0  # seconds between one end and the next while others wait
+        self._saturated_since: float | None = None
         self._of_callers: Counter[str] = Counter()
         self.count = 0
 
@@ -64,14 +81,25 @@ class InFlight:
         """Holds one place, which also counts against the caller's share. Raises Overloaded, RateLimited."""
         if self.count >= self._limit:
             raise Overloaded(f"{self.count} requests in flight", retry_after=self._mean)
+        wait = (self.count + 1 - self._at_once) * self._pace
+        if self._patience is not None and wait > _ALMOST * self._patience:
+            raise Overloaded(f"would wait {wait:.1f} s for its turn", retry_after=wait - self._patience)
         with self._place_of(caller) if caller else nullcontext():
             self.count += 1
-            started = time.monotonic()
+            started = self._clock()
             try:
                 yield
             finally:
                 self.count -= 1
-                self._mean += 0.1 * (time.monotonic() - started - self._mean)
+                self._mean += 0.1 * (self._clock() - started - self._mean)
+                self._learn_pace()
+
+    def _learn_pace(self) -> None:
+        """Only from ends between which somebody was waiting all the time: an idle service has no pace."""
+        now = self._clock()
+        if self._saturated_since is not None:
+            self._pace += 0.1 * (now - self._saturated_since - self._pace)
+        self._saturated_since = now if self.count >= self._at_once else None
 
     @contextmanager
     def _place_of(self, caller: Caller) -> Iterator[None]:

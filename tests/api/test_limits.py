@@ -5,6 +5,7 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from api.errors import Overloaded
 from api.limits import InFlight
-from tests.fakes import FakeEngine, FakeFetcher, InlineDecoder, photo
+from tests.fakes import FakeClock, FakeEngine, FakeFetcher, InlineDecoder, photo
 from tests.service import KEY, Served, serving
 
 PHOTO = photo()
@@ -140,6 +141,33 @@ def test_places_are_given_back_whatever_happens() -> None:
         pass
     assert told.value.retry_after
     assert told.value.retry_after > 0
+
+
+def test_who_would_wait_too_long_is_told_at_once() -> None:
+    clock = FakeClock()
+    places = InFlight(100, at_once=2, patience=5.0, clock=clock)
+    with ExitStack() as turns:
+        queue = [turns.enter_context(ExitStack()) for _ in range(40)]
+        for held in queue:
+            held.enter_context(places.place())  # nothing is known of the pace yet
+        for held in queue[:30]:
+            clock.now += 2.0
+            held.close()
+        # Ten are left, eight of them waiting: 16 s at one every 2 s.
+        with pytest.raises(Overloaded, match="would wait") as told, places.place():
+            pass
+        assert told.value.retry_after == pytest.approx(9 * 2.0 - 5.0, rel=0.1)
+        for held in queue[30:37]:
+            clock.now += 2.0
+            held.close()
+        with places.place():
+            assert places.count == 4
+        for held in queue[37:]:
+            clock.now += 0.1
+            held.close()
+    clock.now += 3600  # a night without requests is no slow pace
+    with places.place(), places.place(), places.place():
+        assert places.count == 3
 
 
 def announced(size: int) -> dict[str, Any]:
