@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow test-clients check format docs site bench load soak clean
+.PHONY: help setup demo serve test test-slow test-clients check format docs site bench load soak compare clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,5 +63,10 @@ load: setup ## Three times what the service can do, for a minute: goodput, refus
 soak: setup ## Two thousand requests of every kind, and whether anything is left behind.
 	$(BIN)/python -m tests.load.soak
 
+compare: setup ## The same network served by rembg and by us, turn by turn. Installs rembg in .peers.
+	$(BIN)/pip install --quiet --editable '.[peers]'
+	test -x .peers/bin/rembg || { $(PYTHON) -m venv .peers && .peers/bin/pip install --quiet 'rembg[cpu,cli]==2.0.86'; }
+	$(BIN)/python -m tests.load.rembg
+
 clean: ## Removes what the verbs made.
-	rm -rf $(VENV) var demo-output site build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .peers var demo-output site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

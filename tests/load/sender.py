@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from tests.load.pictures import Photo
 
 PATIENCE = 30.0
 """Seconds that a client waits: longer than the service's own deadline."""
+_BOUNDARY = "5a0e6f2c9b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,21 @@ class Answer:
 
 
 class Sender:
-    """Sends photos, in their order over and over, to one route of a server on the loopback."""
+    """Sends photos, in their order over and over, to one route of a server on the loopback.
 
-    def __init__(self, port: int, photos: Sequence[Photo], *, path: str = "/v1/cutouts") -> None:
-        self._port, self._path = port, path
+    field: of the form that the route wants them in; None: it takes them as they are. more: the form's others.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        photos: Sequence[Photo],
+        *,
+        path: str = "/v1/cutouts",
+        field: str | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        self._port, self._path, self._field, self._more = port, path, field, more or {}
         self._requests = [self._request(photo) for photo in photos]
         self._sent = 0
 
@@ -81,12 +93,21 @@ class Sender:
         return list(await asyncio.gather(*sending))
 
     def _request(self, photo: Photo) -> bytes:
+        body, media_type = photo.data, photo.media_type
+        if self._field:
+            file = f'name="{self._field}"; filename="photo"\r\nContent-Type: {photo.media_type}'
+            parts = [(file, body), *((f'name="{name}"', text.encode()) for name, text in self._more.items())]
+            body = b"".join(
+                f"--{_BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + data + b"\r\n"
+                for head, data in parts
+            )
+            body += f"--{_BOUNDARY}--\r\n".encode()
+            media_type = f"multipart/form-data; boundary={_BOUNDARY}"
         head = (
             f"POST {self._path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nAccept: image/png\r\n"
-            f"Content-Type: {photo.media_type}\r\nContent-Length: {len(photo.data)}\r\n"
-            "Connection: close\r\n\r\n"
+            f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
-        return head.encode() + photo.data
+        return head.encode() + body
 
     async def _exchange(self, request: bytes) -> bytes:
         """The answer's head; its body is read and dropped. Raises OSError, ValueError: no whole answer."""

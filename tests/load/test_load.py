@@ -129,3 +129,20 @@ async def test_an_open_loop_does_not_wait_for_answers() -> None:
     assert len(answers) > 10
     assert max(each.began for each in answers) - min(each.began for each in answers) < 0.5
     assert all(each.good for each in answers)
+
+
+async def test_a_form_holds_the_photo() -> None:
+    bodies: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        bodies.append(await reader.readexactly(int(head.split(b"content-length:")[1].split()[0])))
+        assert b"content-type: multipart/form-data; boundary=" in head
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with server(talk) as port:
+        assert (await Sender(port, [PHOTO], path="/api/remove", field="file", more={"a": "1"}).send()).good
+    assert PHOTO.data in bodies[0]
+    assert b'name="file"; filename="photo"' in bodies[0]
+    assert b'form-data; name="a"\r\n\r\n1\r\n--' in bodies[0]
