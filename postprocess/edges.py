@@ -60,10 +60,11 @@ def refine(matte: Alpha, rgb: RGB) -> Alpha:
     radii = [max(2, round(share * max(band.shape))) for share in _RADII]
     window = _around(band, max(*radii, 3 * _GUIDED_RADIUS))
     guide, alpha, inner = [plane[window] for plane in guide], prior[window], band[window]
+    products = [guide[i] * guide[j] for i, j in _PAIRS]
     for radius in radii:
-        alpha = _discriminate(guide, alpha, inner, radius)
+        alpha = _discriminate(guide, products, alpha, inner, radius)
     coefficients = np.empty((*band.shape, 4), np.float32)
-    coefficients[window] = _guided(guide, alpha, inner)
+    coefficients[window] = _guided(guide, products, alpha, inner)
     for patch in patches(band, factor, shape):
         linear = patch.spread(coefficients)
         colours = patch.gather(rgb)
@@ -109,8 +110,13 @@ def _solve(matrix: list[Floats], vector: list[Floats], ridge: float) -> Floats:
     return np.asarray(np.stack(solution) / (c00 * rr + c01 * rg + c02 * rb), np.float32)
 
 
-def _discriminate(guide: list[Floats], alpha: Floats, band: Mask, radius: int) -> Floats:
-    """One round of the discriminant on the grid, with `alpha` for alpha₀; outside `band` it stays."""
+def _discriminate(
+    guide: list[Floats], products: list[Floats], alpha: Floats, band: Mask, radius: int
+) -> Floats:
+    """One round of the discriminant on the grid, with `alpha` for alpha₀; outside `band` it stays.
+
+    products: of the guide's channels, as in _PAIRS.
+    """
     cells = np.flatnonzero(band)
 
     def near(plane: Floats) -> Floats:
@@ -123,13 +129,9 @@ def _discriminate(guide: list[Floats], alpha: Floats, band: Mask, radius: int) -
     mean_f = np.stack([near(plane * subject) for plane in guide]) / weight_f
     mean_b = np.stack([near(plane * behind) for plane in guide]) / weight_b
     covariance = [
-        (
-            near(guide[i] * guide[j] * either)
-            - weight_f * mean_f[i] * mean_f[j]
-            - weight_b * mean_b[i] * mean_b[j]
-        )
+        (near(product * either) - weight_f * mean_f[i] * mean_f[j] - weight_b * mean_b[i] * mean_b[j])
         / weight
-        for i, j in _PAIRS
+        for product, (i, j) in zip(products, _PAIRS, strict=True)
     ]
     apart = mean_f - mean_b
     direction = _solve(covariance, list(apart), _NOISE)
@@ -141,8 +143,8 @@ def _discriminate(guide: list[Floats], alpha: Floats, band: Mask, radius: int) -
     return decided
 
 
-def _guided(guide: list[Floats], alpha: Floats, band: Mask) -> Floats:
-    """(h, w, 4): a and b of alpha ≈ a·I + b, valid in `band`."""
+def _guided(guide: list[Floats], products: list[Floats], alpha: Floats, band: Mask) -> Floats:
+    """(h, w, 4): a and b of alpha ≈ a·I + b, valid in `band`. products: see _discriminate."""
     radius = _GUIDED_RADIUS
     # b is a mean of its neighbours', so these must be known as well.
     cells = np.flatnonzero(grown(band, radius))
@@ -154,7 +156,10 @@ def _guided(guide: list[Floats], alpha: Floats, band: Mask) -> Floats:
     with_alpha = [
         near(plane * alpha) - mean * mean_alpha for plane, mean in zip(guide, mean_colour, strict=True)
     ]
-    covariance = [near(guide[i] * guide[j]) - mean_colour[i] * mean_colour[j] for i, j in _PAIRS]
+    covariance = [
+        near(product) - mean_colour[i] * mean_colour[j]
+        for product, (i, j) in zip(products, _PAIRS, strict=True)
+    ]
     slope = _solve(covariance, with_alpha, _SMOOTH)
     linear = np.zeros((*alpha.shape, 4), np.float32)
     offset = mean_alpha - np.einsum("cn,cn->n", slope, np.stack(mean_colour))
