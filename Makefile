@@ -39,17 +39,19 @@ check: setup ## Format, lint, types, layers, and that the generated docs are fre
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python docs/configuration.py --check
-	$(BIN)/python docs/reference.py --check
+	$(BIN)/python -m docs.configuration --check
+	$(BIN)/python -m docs.reference --check
+	$(BIN)/python -m docs.openapi_document --check
 
 format: setup ## Formats and mends what can be mended.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: setup ## Writes the generated pages again.
-	$(BIN)/python docs/configuration.py
-	$(BIN)/python docs/reference.py
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python -m docs.configuration
+	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.openapi_document
+	$(BIN)/python -m docs.pictures
 
 site: setup ## The documentation as a site in site/, without a request to anybody.
 	$(BIN)/mkdocs build --strict

@@ -217,7 +217,7 @@ def create_app(
     app.include_router(account.routes(gate))
     app.include_router(objectcut.routes(service.pipeline, gate))
     app.include_router(rembg.routes(service.pipeline, service.engine, gate))
-    app.include_router(basnet.routes(service.pipeline, gate))
+    app.include_router(basnet.routes(service.pipeline, service.engine, gate))
     app.include_router(
         removebg.routes(service.pipeline, service.decoder, service.store, gate, settings.removebg)
     )

@@ -1,21 +1,38 @@
-"""/openapi.json, told truthfully: bodies that FastAPI does not parse, answers in bytes, one error shape."""
+"""/openapi.json, told truthfully: bodies that FastAPI does not parse, answers in bytes, every failure.
 
+A route tells what it takes and gives, and which failures are peculiar to it (`failures`); those that follow
+from its having a key, a body or a name in its path are added here. Contracts of others tell all of theirs.
+"""
+
+from collections import defaultdict
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.errors import ClientGone
 from api.options import CutoutOptions
-from api.problems import MEDIA_TYPE, Problem
+from api.problems import MEDIA_TYPE, PASSING, Problem, kinds
 from api.routes.bodies import FORMATS, CutoutRequest
 
 _FILE = {"type": "string", "format": "binary"}
-_SCHEMA = CutoutRequest.model_json_schema()
-_FORM = _SCHEMA["properties"] | {
-    "image": _FILE | {"description": "The picture."},
-    "background_image": _FILE | {"description": "A picture to put behind the subject."},
-}
-_FORM.pop("image_base64")
+
+
+def exactly_one_of(*names: str) -> dict[str, Any]:
+    """What an object's schema says of members that exclude one another, one of which must be there."""
+    return {"oneOf": [{"required": [name]} for name in names]}
+
+
+_SCHEMA = CutoutRequest.model_json_schema() | exactly_one_of("image_url", "image_base64")
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": _SCHEMA["properties"]
+    | {
+        "image": _FILE | {"description": "The picture."},
+        "background_image": _FILE | {"description": "A picture to put behind the subject."},
+    },
+    "additionalProperties": False,
+} | exactly_one_of("image", "image_url", "image_base64")
 _FACTS = {
     "X-Cutout-Width": "px",
     "X-Cutout-Height": "px",
@@ -23,6 +40,7 @@ _FACTS = {
     "X-Cutout-Bounding-Box": "left,top,width,height of the subject in the original, px; absent without one.",
     "Server-Timing": "Each stage's share, ms.",
 }
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _IMAGES: dict[str, Any] = {media_type: {"schema": _FILE} for media_type in FORMATS}
 
 BYTES: dict[int | str, dict[str, Any]] = {
@@ -34,16 +52,44 @@ BYTES: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+_TIMEOUT = {
+    "name": "X-Timeout",
+    "in": "header",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+    "description": "Seconds for the whole request, where the server's own limit is too long.",
+}
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: failures in our own shape that its kind of route does not have anyway."""
+    return {status: {"$ref": f"#/components/responses/Problem{status}"} for status in statuses}
+
+
 SERVED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The facts; with a link's own query the bytes.", "content": _IMAGES}
+    200: {"description": "The facts; with a link's own query the bytes.", "content": _IMAGES},
+    304: {"description": "With a link's own query: the client has these bytes (`If-None-Match`)."},
+    **failures(403),
+}
+LINK: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": name,
+            "in": "query",
+            "schema": {"type": kind},
+            "description": "Of a link. With both, the bytes are answered, and no key is wanted.",
+        }
+        for name, kind in (("expires", "integer"), ("signature", "string"))
+    ]
 }
 MAKE_CUTOUT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": {"type": "object", "properties": _FORM}},
+            "multipart/form-data": {"schema": _FORM},
+            "application/x-www-form-urlencoded": {"schema": _SCHEMA},
             "application/json": {"schema": _SCHEMA},
             "image/*": {"schema": _FILE},
+            "application/octet-stream": {"schema": _FILE},
         },
     },
     "parameters": [
@@ -52,12 +98,6 @@ MAKE_CUTOUT: dict[str, Any] = {
             "in": "header",
             "schema": {"type": "string", "default": "application/json"},
             "description": "JSON with a link, or the bytes: `image/*`, a media type, `application/zip`.",
-        },
-        {
-            "name": "X-Timeout",
-            "in": "header",
-            "schema": {"type": "number", "exclusiveMinimum": 0},
-            "description": "Seconds for the whole request, where the server's own limit is too long.",
         },
     ]
     + [
@@ -71,6 +111,9 @@ MAKE_CUTOUT: dict[str, Any] = {
     ],
 }
 _OPEN = ("/healthz", "/readyz", "/metrics", "/errors", "/stillalive")
+_ADMITTED = (400, 429, 503)
+_NAMED = (404, 504)
+_WITH_A_BODY = (402, 408, 413, 415, 422, 504)
 
 
 def describe(app: FastAPI, *, keys: bool) -> None:
@@ -95,19 +138,55 @@ def _complete(document: dict[str, Any], keys: bool) -> None:
     schemas |= problem.pop("$defs") | {"Problem": problem}
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
+    components["responses"] = _problems()
     components["securitySchemes"] = {
         "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
         "bearer": {"type": "http", "scheme": "bearer"},
         "secret": {"type": "apiKey", "in": "header", "name": "X-Secret-Access"},
     }
-    failure = {
-        "description": "Any failure.",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["responses"].setdefault("default", failure)
-            if keys and path not in _OPEN:
+            _add_failures(path, operation)
+            if path in _OPEN:
+                continue
+            operation.setdefault("parameters", []).append(_TIMEOUT)
+            if keys:
                 schemes = ("secret",) if path == "/remove" else ("key", "bearer")
                 operation["security"] = [{scheme: []} for scheme in schemes]
+                if path.startswith("/v1/"):
+                    operation["responses"] |= _named(failures(401))
+
+
+def _add_failures(path: str, operation: dict[str, Any]) -> None:
+    """What every route of its kind may answer."""
+    answers = operation["responses"]
+    if answers.get("422", {}).get("description") == "Validation Error":
+        del answers["422"]  # FastAPI's own, which is never sent
+    statuses: tuple[int, ...] = ()
+    if path.startswith("/v1/"):
+        statuses += _ADMITTED + (_NAMED if "{" in path else ())
+        statuses += _WITH_A_BODY if "requestBody" in operation else ()
+    if path.startswith("/v1/") or path in _OPEN:
+        statuses += (500,)
+    operation["responses"] = answers = _named(failures(*statuses)) | answers
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _named(answers: dict[int | str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {str(status): answer for status, answer in answers.items()}
+
+
+def _problems() -> dict[str, Any]:
+    """One answer for each status that a failure may have, with its codes."""
+    codes: dict[int, list[str]] = defaultdict(list)
+    for kind in kinds():
+        codes[kind.status].append(f"`{kind.code}`: {kind.title}")
+    return {
+        f"Problem{status}": {
+            "description": " ".join(sorted(told)),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        | ({"headers": _RETRY_AFTER} if status in PASSING else {})
+        for status, told in sorted(codes.items())
+        if status != ClientGone.status  # which nobody is there to read
+    }

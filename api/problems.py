@@ -18,7 +18,8 @@ from api import errors
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2.0
 """What a client is told when the failing part did not say how long it will take."""
-_PASSING = frozenset({429, 503})
+PASSING = frozenset({429, 503})
+"""Statuses of what passes: their answers say when to try again."""
 
 
 class ProblemItem(BaseModel):
@@ -85,7 +86,7 @@ def response(
 def headers_of(error: errors.ObjectCutError) -> dict[str, str]:
     """The headers of a failure, in every contract."""
     headers = {"Cache-Control": "no-store"}
-    if error.retry_after is not None or error.status in _PASSING:
+    if error.retry_after is not None or error.status in PASSING:
         headers["Retry-After"] = str(_retry_after(error))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from api.settings import DERIVED, PREFIX, Settings, variables
+from docs.generated import keep
 
 DOCUMENT = Path(__file__).with_name("CONFIGURATION.md")
 HEAD = f"""# Configuration
@@ -19,7 +20,7 @@ Every setting is an environment variable. `objectcut serve` refuses to start whe
 `{PREFIX}` is not one of these, or when a value is out of its range. A file of the same name in
 `/run/secrets` (Docker's and Kubernetes' secrets) sets a variable, too. Lists are JSON: `["a", "b"]`.
 
-This file is made by `python docs/configuration.py`; what it says stands beside the code that it configures.
+This file is made by `python -m docs.configuration`; what it says stands beside the code that it configures.
 """
 
 
@@ -88,14 +89,7 @@ def _kind(annotation: Any) -> str:
 
 def main(arguments: list[str]) -> int:
     """Writes the file, or compares it."""
-    text = document()
-    if arguments != ["--check"]:
-        DOCUMENT.write_text(text, encoding="utf-8")
-        return 0
-    if DOCUMENT.is_file() and DOCUMENT.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write("docs/CONFIGURATION.md is stale: run `python docs/configuration.py`\n")
-    return 1
+    return keep(DOCUMENT, document(), arguments)
 
 
 if __name__ == "__main__":

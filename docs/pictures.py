@@ -1,4 +1,4 @@
-"""Makes the pictures of the docs, with the service's own pipeline: python docs/pictures.py"""
+"""Makes the pictures of the docs, with the service's own pipeline: python -m docs.pictures"""
 
 import asyncio
 from pathlib import Path

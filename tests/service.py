@@ -1,7 +1,8 @@
 """The real app over in-memory seams, with its lifespan, behind an ordinary HTTP client."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,3 +65,26 @@ async def serving(
         httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http,
     ):
         yield Served(app, http)
+
+
+class SyncClient:
+    """A synchronous face of a running app, for what hypothesis calls again and again."""
+
+    def __init__(self, runner: asyncio.Runner, served: Served) -> None:
+        self._runner = runner
+        self.served = served
+
+    def request(self, method: str, url: str, **rest: Any) -> httpx.Response:
+        return self._runner.run(self.served.http.request(method, url, **rest))
+
+
+@contextmanager
+def serving_synchronously(settings: Mapping[str, Any] | None = None, **parts: Any) -> Iterator[SyncClient]:
+    """As `serving`, outside of any event loop."""
+    app = serving(settings, **parts)
+    with asyncio.Runner() as runner:
+        served = runner.run(app.__aenter__())
+        try:
+            yield SyncClient(runner, served)
+        finally:
+            runner.run(app.__aexit__(None, None, None))

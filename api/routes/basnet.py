@@ -15,8 +15,8 @@ from api.limits import Gate, while_connected
 from api.middleware import exchange_of
 from api.options import CutoutOptions
 from api.pipeline import Job, Pipeline
-from api.routes.bodies import fact_headers
-from api.types import Picture
+from api.routes.bodies import check_model, fact_headers
+from api.types import Engine, Picture
 from api.uploads import Upload, read_upload
 from postprocess.types import Alpha
 
@@ -44,9 +44,10 @@ class MaskRequest(BaseModel):
         return replace(canvas, pixels=np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB), np.uint8))
 
 
-def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
+def routes(pipeline: Pipeline, engine: Engine, gate: Gate) -> APIRouter:
     """The router of basnet-http."""
     router = APIRouter(tags=["basnet-http"])
+    names = [model["name"] for model in engine.models()]
 
     @router.post("/", response_class=Response, responses=_ANSWERS, openapi_extra=_BODY)
     async def make_mask(request: Request) -> Response:
@@ -55,6 +56,7 @@ def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
         try:
             visit = await gate.admit(request)
             job = _job(await read_upload(request, gate.limits, visit.deadline))
+            check_model(job.options.model, names)
             async with gate.accounts.paying(visit.caller):
                 work = pipeline.remove_background(job, visit.deadline, spend=visit.spend)
                 outcome = await while_connected(request, work)
@@ -107,5 +109,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         "description": "The mask.",
         "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
     },
-    "default": {"description": "Any failure.", "content": {"application/json": {"schema": _FAILURE}}},
+    **{
+        status: {"description": "A failure.", "content": {"application/json": {"schema": _FAILURE}}}
+        for status in (400, 401, 402, 408, 413, 415, 422, 429, 500, 503, 504)
+    },
 }

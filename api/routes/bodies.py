@@ -1,11 +1,12 @@
 """What travels over /v1: the request's fields, the answer's facts as JSON and as headers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from api.errors import InvalidOptions
 from api.options import CutoutOptions, Format
 from api.types import Link
 
@@ -19,14 +20,19 @@ FORMATS: dict[str, Format] = {
 """Media types of answers, by which `Accept` may name a format."""
 
 
+# Told as such in the document; judged where they are used.
+Url: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+Base64: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "byte"})]
+
+
 class CutoutRequest(CutoutOptions):
     """The options of a cutout, and where its picture comes from when it is not a file."""
 
-    image_url: str | None = Field(None, max_length=8192, description="The picture's http(s) URL.")
-    image_base64: str | None = Field(
+    image_url: Url | None = Field(None, max_length=8192, description="The picture's http(s) URL.")
+    image_base64: Base64 | None = Field(
         None, description="The picture in base64; a `data:` prefix is allowed.", repr=False
     )
-    background_image_url: str | None = Field(
+    background_image_url: Url | None = Field(
         None, max_length=8192, description="URL of a picture to put behind the subject."
     )
 
@@ -126,6 +132,12 @@ class Licences(BaseModel):
     """The licences of every network that this version knows."""
 
     models: list[ModelLicence]
+
+
+def check_model(name: str, names: Collection[str]) -> None:
+    """Before anything is fetched or decoded for it. Raises InvalidOptions."""
+    if name not in names:
+        raise InvalidOptions(public=f"model: must be one of {', '.join(names)}")
 
 
 def fact_headers(facts: Mapping[str, str], timings: Mapping[str, float]) -> dict[str, str]:

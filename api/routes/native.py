@@ -13,9 +13,17 @@ from api.errors import InvalidOptions, NotFound
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
-from api.openapi import BYTES, MAKE_CUTOUT, SERVED
+from api.openapi import BYTES, LINK, MAKE_CUTOUT, SERVED
 from api.pipeline import Job, Outcome, Pipeline
-from api.routes.bodies import Cutout, CutoutRequest, Licences, Models, fact_headers, wanted_bytes
+from api.routes.bodies import (
+    Cutout,
+    CutoutRequest,
+    Licences,
+    Models,
+    check_model,
+    fact_headers,
+    wanted_bytes,
+)
 from api.storage.served import ServedStore, path_of
 from api.types import Engine, Link, Store
 from api.uploads import Upload, read_upload
@@ -46,8 +54,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         if named:
             upload.fields.setdefault("format", named)
         job = _job(upload, store=not as_bytes)
-        if job.options.model not in names:
-            raise InvalidOptions(public=f"model: must be one of {', '.join(names)}")
+        check_model(job.options.model, names)
         if isinstance(job.source, str):
             exchange_of(request).fields["source"] = without_secrets(job.source)
         del upload
@@ -59,7 +66,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
             return _as_link(outcome, outcome.id, outcome.link)
         return _as_bytes(outcome)
 
-    @router.get("/cutouts/{id}", response_model=Cutout, responses=SERVED)
+    @router.get("/cutouts/{id}", response_model=Cutout, responses=SERVED, openapi_extra=LINK)
     async def get_cutout(id: str, request: Request) -> Response:
         """The facts of a stored cutout with a fresh link; with the link's own query, the bytes."""
         if "signature" in request.query_params:

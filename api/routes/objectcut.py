@@ -17,6 +17,7 @@ from api import errors
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
+from api.openapi import exactly_one_of
 from api.options import CutoutOptions
 from api.pipeline import Job, Outcome, Pipeline
 from api.problems import MEDIA_TYPE, as_problem
@@ -70,7 +71,7 @@ def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
             return _failure(correlation_id, _error_id(exchange.error, job))
         return _success(correlation_id, outcome)
 
-    @router.get("/stillalive")
+    @router.get("/stillalive", responses=_ALIVE)
     async def stillalive() -> Response:
         """What the original's load balancer asked."""
         return _json({"message": "API is hella working!"})
@@ -153,10 +154,11 @@ def _json(body: Mapping[str, object]) -> Response:
 
 
 _FIELDS: dict[str, Any] = {
-    "image_url": {"type": "string", "description": "The picture's URL; exactly one of the two."},
-    "image_base64": {"type": "string", "description": "The picture in base64; exactly one of the two."},
+    "image_url": {"type": "string", "format": "uri", "description": "The picture's URL."},
+    "image_base64": {"type": "string", "format": "byte", "description": "The picture in base64."},
 } | {name: {"type": "string", "enum": allowed, "default": allowed[0]} for name, allowed in CHOICES.items()}
-_BODY = {"content": {FORMS[0]: {"schema": {"type": "object", "properties": _FIELDS}}}}
+_FORM = {"type": "object", "properties": _FIELDS} | exactly_one_of("image_url", "image_base64")
+_BODY = {"content": {kind: {"schema": _FORM} for kind in FORMS}}
 _RESULT = {
     "type": "object",
     "required": ["correlation_id", "error"],
@@ -170,6 +172,19 @@ _RESULT = {
             "properties": {"image_url": {"type": "string"}, "image_base64": {"type": "string"}},
         },
     },
+}
+_ALIVE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["message"],
+                    "properties": {"message": {"type": "string"}},
+                }
+            }
+        }
+    }
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {

@@ -5,7 +5,7 @@ from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from api import problems
 from api.metrics import Metrics
@@ -15,6 +15,16 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_READINESS = {
+    "type": "object",
+    "required": ["ready", "draining", "models"],
+    "properties": {
+        "ready": {"type": "boolean"},
+        "draining": {"type": "boolean", "description": "It has been asked to stop."},
+        "models": {"type": "object", "description": "By name: device, precision, sha256 of the weights, …"},
+    },
+}
+_HEALTH = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 PAGE_FILES = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
 
 
@@ -22,18 +32,24 @@ def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRout
     """readiness: `{"ready": bool, …}`, JSON throughout."""
     router = APIRouter(tags=["service"])
 
-    @router.get("/healthz")
+    @router.get("/healthz", responses={200: _json(_HEALTH)})
     async def healthz() -> Response:
         """Whether the process answers at all."""
         return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz", responses={503: {"description": "Not ready, or shutting down; the same members."}})
+    @router.get(
+        "/readyz",
+        responses={
+            200: _json(_READINESS),
+            503: {"description": "Not ready, or shutting down; the same members."} | _json(_READINESS),
+        },
+    )
     async def readyz() -> Response:
         """Whether it should be sent work: device, precision, weights and warmth of each model."""
         state = readiness()
         return JSONResponse(state, 200 if state["ready"] else 503, {"Cache-Control": "no-store"})
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
         """For Prometheus."""
         metrics.models(readiness()["models"])
@@ -53,6 +69,10 @@ def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRout
     for name, media_type in PAGE_FILES.items():
         _serve_page_file(router, name, media_type)
     return router
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _serve_page_file(router: APIRouter, name: str, media_type: str) -> None:

@@ -77,7 +77,10 @@ def _operation(method: str, path: str, operation: Node, schemas: Node) -> str:
             "<p>The query's parameters, here or there, and:</p>" if both else "",
             table,
         ]
+    failures = [status for status, answer in operation["responses"].items() if "$ref" in answer]
     for status, answer in operation["responses"].items():
+        if "$ref" in answer:
+            continue
         parts.append(f"<h3>{escape(status)}: {escape(answer.get('description', ''))}</h3>")
         parts += [
             f"<p><code>{escape(kind)}</code></p>{_schema(content.get('schema', {}), schemas)}"
@@ -85,6 +88,11 @@ def _operation(method: str, path: str, operation: Node, schemas: Node) -> str:
         ]
         rows = ((name, each["schema"], each) for name, each in answer.get("headers", {}).items())
         parts.append(_table(rows))
+    if failures:
+        kind = "<code>application/problem+json</code>"
+        parts.append(
+            f'<h3>Failures</h3><p>{", ".join(failures)}: {kind}, see <a href="errors">the codes</a>.'
+        )
     return "\n".join(part for part in parts if part)
 
 

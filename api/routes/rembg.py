@@ -240,7 +240,7 @@ def _query(names: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
-_URL = {"name": "url", "in": "query", "required": True, "schema": {"type": "string"}}
+_URL = {"name": "url", "in": "query", "required": True, "schema": {"type": "string", "format": "uri"}}
 _FORM = {"file": {"type": "string", "format": "binary"}} | {
     name: schema for name, schema in _PARAMETERS.items() if name not in _IN_QUERY
 }
@@ -268,5 +268,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         "description": "The cutout, or its mask.",
         "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
     },
-    "default": {"description": "Any failure.", "content": {"application/json": {"schema": _FAILURE}}},
+    **{
+        status: {"description": "A failure.", "content": {"application/json": {"schema": _FAILURE}}}
+        for status in (400, 401, 402, 408, 413, 422, 429, 500, 503, 504)
+    },
 }

@@ -5,15 +5,12 @@ import json
 import os
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from api.accounts import Accounts, AccountsConfig
 from api.accounts.keys import KeyRecord, make_key, thousandths
@@ -21,6 +18,7 @@ from api.app import create_app
 from api.settings import Settings
 from tests.clients.install import MODULES, NODE_CLI, PYTHON
 from tests.fakes import FakeEngine, FakeFetcher, InlineDecoder, MemoryLedger, memory_store, photo
+from tests.listening import listening
 
 HERE = Path(__file__).parent
 PHOTO_URL = "https://img.example/photo.jpg"
@@ -53,20 +51,8 @@ def service() -> Iterator[Service]:
         store=memory_store(),
         accounts=Accounts(config, ledger),
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none", lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until = time.monotonic() + SECONDS
-        while not server.started:
-            assert thread.is_alive()
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Service(f"http://127.0.0.1:{port}", *keys)
-    finally:
-        server.should_exit = True
-        thread.join()
+    with listening(lambda _: app) as url:
+        yield Service(url, *keys)
 
 
 def _key(ledger: MemoryLedger, plan: str, credits: float | None) -> str:

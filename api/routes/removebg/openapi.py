@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from api.openapi import exactly_one_of
+
 _TEXT = {"type": "string"}
 _FILE = {"type": "string", "format": "binary"}
 _SOURCES: dict[str, Any] = {
-    "image_file_b64": _TEXT | {"description": "The picture in base64; exactly one source."},
-    "image_url": _TEXT | {"description": "The picture's URL; exactly one source."},
+    "image_file_b64": _TEXT | {"format": "byte", "description": "The picture in base64; exactly one source."},
+    "image_url": _TEXT | {"format": "uri", "description": "The picture's URL; exactly one source."},
 }
 _IMAGE = {"image_file": _FILE | {"description": "The picture; exactly one source."}}
 _CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -32,7 +34,8 @@ _PARAMETERS: dict[str, Any] = {
     "shadow_opacity": {"type": "number", "default": 50, "description": "0 to 100."},
     "semitransparency": {"type": "boolean", "default": True, "description": "Taken, and without effect."},
     "bg_color": _TEXT | {"description": "3, 4, 6 or 8 hexadecimal digits, or a colour's name."},
-    "bg_image_url": _TEXT | {"description": "A picture to put behind the subject, covering and centred."},
+    "bg_image_url": _TEXT
+    | {"format": "uri", "description": "A picture to put behind the subject, covering and centred."},
 } | {
     name: _TEXT | {"enum": list(words), "default": words[0], "description": text}
     for name, (text, words) in _CHOICES.items()
@@ -42,14 +45,18 @@ _NOTES: dict[str, Any] = {"image_filename": _TEXT, "tag": _TEXT}
 
 
 def _body(fields: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
-    text = {"schema": {"type": "object", "properties": _SOURCES | fields}}
-    form = {"schema": {"type": "object", "properties": _IMAGE | _SOURCES | fields | files}}
+    text = {"schema": _members(_SOURCES, fields)}
+    form = {"schema": _members(_IMAGE | _SOURCES, fields | files)}
     content = {
         "multipart/form-data": form,
         "application/x-www-form-urlencoded": text,
         "application/json": text,
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _members(sources: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": sources | others} | exactly_one_of(*sources)
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -63,9 +70,11 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 _NUMBER = {"type": "integer"}
 _AMOUNT = {"type": "number"}
 _FAILURE = _json(
-    "Any failure.",
+    "A failure.",
     _object(errors={"type": "array", "minItems": 1, "items": _object(title=_TEXT, code=_TEXT, detail=_TEXT)}),
 )
+_FAILURES: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 403, 429, 500, 503), _FAILURE)
+_FAILURES_OF_BODIES = _FAILURES | dict.fromkeys((402, 408, 413, 415), _FAILURE)
 _HEADERS = {
     "X-Credits-Charged": "Credits.",
     "X-Type": "`other`; absent with type_level=none.",
@@ -89,7 +98,7 @@ RESULT: dict[int | str, dict[str, Any]] = {
         | {"application/json": {"schema": _JSON_RESULT}},
         "headers": {name: {"description": text, "schema": _TEXT} for name, text in _HEADERS.items()},
     },
-    "default": _FAILURE,
+    **_FAILURES_OF_BODIES,
 }
 ACCOUNT: dict[int | str, dict[str, Any]] = {
     200: _json(
@@ -103,11 +112,11 @@ ACCOUNT: dict[int | str, dict[str, Any]] = {
             )
         ),
     ),
-    "default": _FAILURE,
+    **_FAILURES,
 }
 IMPROVED: dict[int | str, dict[str, Any]] = {
     200: _json("It is kept.", _object(id=_TEXT | {"format": "uuid"})),
-    "default": _FAILURE,
+    **_FAILURES_OF_BODIES,
 }
 REMOVE = _body(_PARAMETERS, _BACKGROUND)
 IMPROVE = _body(_NOTES, {})

@@ -61,6 +61,12 @@ async def test_a_transparent_source_at_the_legacy_size() -> None:
             id="a size of nothing",
         ),
         pytest.param(
+            {"files": DATA, "data": {"model": "../\U0001f600"}},
+            400,
+            "model: must be one of lite",
+            id="no such model",
+        ),
+        pytest.param(
             {"files": {"data": ("a.jpg", b"<html>")}},
             415,
             "This is not an image format that we read. We read JPEG, PNG, WEBP.",

@@ -8,6 +8,7 @@ import pytest
 
 from api import problems
 from api.errors import InferenceFailed
+from docs import openapi_document
 from tests.fakes import FakeEngine, photo
 from tests.service import serving
 
@@ -176,20 +177,28 @@ async def test_the_document_tells_every_route_and_the_error_shape() -> None:
             "/errors",
         }
         post = document["paths"]["/v1/cutouts"]["post"]
-        assert set(post["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
+        assert set(post["requestBody"]["content"]) == {
+            "multipart/form-data",
+            "application/x-www-form-urlencoded",
+            "application/json",
+            "image/*",
+            "application/octet-stream",
+        }
         form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
         assert {"image", "image_url", "background_image", "quality", "edges"} <= set(form)
-        for path, operations in document["paths"].items():
+        for operations in document["paths"].values():
             for operation in operations.values():
-                assert "422" not in operation["responses"]
-                if path.startswith("/v1.0/") or path in ("/api/remove", "/"):
-                    continue  # the failures of remove.bg, rembg and basnet-http have shapes of their own
-                failure = operation["responses"]["default"]["content"]["application/problem+json"]
-                assert failure["schema"] == {"$ref": "#/components/schemas/Problem"}
-        references = set(
-            re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', str(document).replace("'", '"'))
-        )
-        assert references <= set(document["components"]["schemas"])
+                assert "default" not in operation["responses"]  # every status is named
+                assert "Validation Error" not in str(operation["responses"])
+        assert post["responses"]["422"] == {"$ref": "#/components/responses/Problem422"}
+        answers = document["components"]["responses"]
+        for kind in problems.kinds():
+            assert (f"`{kind.code}`" in str(answers)) is (kind.status != 499)
+        for answer in answers.values():
+            failure = answer["content"]["application/problem+json"]
+            assert failure["schema"] == {"$ref": "#/components/schemas/Problem"}
+        for kind, name in re.findall(r"'#/components/(\w+)/(\w+)'", str(document)):
+            assert name in document["components"][kind]
 
 
 async def test_the_document_asks_for_keys_only_where_they_are_wanted() -> None:
@@ -198,3 +207,9 @@ async def test_the_document_asks_for_keys_only_where_they_are_wanted() -> None:
         assert paths["/v1/cutouts"]["post"]["security"] == [{"key": []}, {"bearer": []}]
         assert paths["/remove"]["post"]["security"] == [{"secret": []}]
         assert "security" not in paths["/healthz"]["get"]
+        assert "401" in paths["/v1/cutouts"]["post"]["responses"]
+        assert "401" not in paths["/healthz"]["get"]["responses"]
+
+
+def test_the_document_in_the_repository_is_fresh() -> None:
+    assert openapi_document.main(["--check"]) == 0

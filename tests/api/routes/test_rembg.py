@@ -253,9 +253,10 @@ def test_what_is_refused_says_why(name: str) -> None:
 async def test_the_document_tells_the_parameters() -> None:
     async with serving() as served:
         paths: dict[str, Any] = (await served.http.get("/openapi.json")).json()["paths"]
-        wanted = {"url", *RembgRequest.model_fields}
+        wanted = {"X-Timeout", "url", *RembgRequest.model_fields}
         assert {each["name"] for each in paths["/api/remove"]["get"]["parameters"]} == wanted
         post = paths["/api/remove"]["post"]
         form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-        in_query = {each["name"] for each in post["parameters"]}
-        assert (in_query, in_query | form.keys()) == ({"bgc", "extras"}, (wanted - {"url"}) | {"file"})
+        beside = {each["name"] for each in post["parameters"]}
+        assert beside == {"X-Timeout", "bgc", "extras"}
+        assert beside | form.keys() == (wanted - {"url"}) | {"file"}

@@ -32,6 +32,7 @@ from model.deadline import Deadline
 from tests.api.source.conftest import LIMITS, Victim
 from tests.api.source.files import encode, scene
 from tests.api.source.hostile import ENTRY
+from tests.processes import children
 
 SCENE = scene()
 PHOTO = encode(SCENE, "PNG")
@@ -307,9 +308,3 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def children() -> set[int]:
-    """Processes that this one has started."""
-    lists = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
-    return {int(pid) for pids in lists for pid in pids}

@@ -1,0 +1,65 @@
+"""Client of OBJECT CUT: `ObjectCut`, and `AsyncObjectCut` with the same methods to await."""
+
+from objectcut_client.client import AsyncObjectCut, ObjectCut
+from objectcut_client.errors import (
+    ApiError,
+    BadRequest,
+    Busy,
+    Conflict,
+    ConnectionFailed,
+    ImageProblem,
+    InsufficientCredits,
+    NotFound,
+    ObjectCutError,
+    ServerFailed,
+    SourceProblem,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    WebhookError,
+)
+from objectcut_client.retries import Retries
+from objectcut_client.types import (
+    Account,
+    BoundingBox,
+    Cutout,
+    CutoutFile,
+    Image,
+    Job,
+    JobItem,
+    Model,
+    Options,
+)
+from objectcut_client.webhooks import Delivery, verify_webhook
+
+__all__ = [
+    "Account",
+    "ApiError",
+    "AsyncObjectCut",
+    "BadRequest",
+    "BoundingBox",
+    "Busy",
+    "Conflict",
+    "ConnectionFailed",
+    "Cutout",
+    "CutoutFile",
+    "Delivery",
+    "Image",
+    "ImageProblem",
+    "InsufficientCredits",
+    "Job",
+    "JobItem",
+    "Model",
+    "NotFound",
+    "ObjectCut",
+    "ObjectCutError",
+    "Options",
+    "Retries",
+    "ServerFailed",
+    "SourceProblem",
+    "TimedOut",
+    "Unauthorized",
+    "Unavailable",
+    "WebhookError",
+    "verify_webhook",
+]
