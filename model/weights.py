@@ -97,12 +97,16 @@ def verify(spec: ModelSpec, directory: Path) -> str:
 
 
 def find(spec: ModelSpec, directory: Path) -> Path:
-    """The file of weights. Raises ModelUnavailable, with the command that brings them, when there is none."""
-    folder = SHIPPED if spec.weights.shipped else directory
+    """The file of weights: of a shipped model the one that was imported, if there is one, before its own.
+
+    Raises ModelUnavailable, with the command that brings them, when there is none.
+    """
+    shipped = spec.weights.shipped and spec.name not in _read_lock(directory)
+    folder = SHIPPED if shipped else directory
     for name in (spec.weights.file, f"{spec.name}.pth"):
         if (folder / name).is_file():
             return folder / name
-    if spec.weights.shipped:
+    if shipped:
         raise ModelUnavailable(f"model '{spec.name}' is incomplete in this installation: install it again")
     raise ModelUnavailable(f"model '{spec.name}' has no weights here: {spec.bring}")
 

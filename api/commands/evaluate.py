@@ -11,6 +11,7 @@ import typer
 
 from api.commands.cut import DEFAULT_JOBS, MOST_JOBS, cut_into
 from api.commands.photos import SUFFIXES, Folder, find_photos
+from api.commands.scoresheet import read_attributes, write_page
 from api.commands.terminal import console, progress, warn
 from api.options import CutoutOptions
 
@@ -36,6 +37,14 @@ def evaluate(
         Path | None, typer.Option("--json", dir_okay=False, help="Write figures here.")
     ] = None,
     per_image: Annotated[bool, typer.Option("--per-image", help="The figures of every image too.")] = False,
+    html_file: Annotated[
+        Path | None,
+        typer.Option("--html", dir_okay=False, help="Write a page, with the best and worst pictures, here."),
+    ] = None,
+    attributes: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="CSV of names and attributes, or a folder with one for each: as SOC."),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
 ) -> None:
     """Measures predictions against ground truth, paired by stem."""
@@ -49,7 +58,16 @@ def evaluate(
             paired(by_stem(images), by_stem(masks), "image")
             options = CutoutOptions(model=model, output="alpha", format="png", refine=not raw)
             predict(images, folder, options, jobs)
-        report = _score(folder, masks, jobs)
+        pairs = [FilePair(*pair) for pair in paired(by_stem(folder), by_stem(masks), "prediction")]
+        report = _score(pairs, attributes, jobs)
+        if html_file:
+            write_page(
+                html_file,
+                report,
+                title=f"{model or predictions} on {masks}",
+                photos=by_stem(images) if images else {},
+                files={pair.name: (pair.prediction, pair.mask) for pair in pairs},
+            )
     _show(report, per_image=per_image)
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -119,16 +137,16 @@ def predict(images: Path, folder: Path, options: CutoutOptions, jobs: int | None
         raise typer.Exit(1)
 
 
-def _score(predictions: Path, masks: Path, jobs: int | None) -> "Report":
+def _score(pairs: list[FilePair], attributes: Path | None, jobs: int | None) -> "Report":
     try:
         from model.evaluation.benchmark import evaluate as score
     except ModuleNotFoundError as exc:
         warn(f"{exc}: pip install 'objectcut[evaluate]'")
         raise typer.Exit(2) from None
-    pairs = [FilePair(*pair) for pair in paired(by_stem(predictions), by_stem(masks), "prediction")]
     try:
+        bearers = read_attributes(attributes) if attributes else None
         with progress(len(pairs), "score") as advance:
-            return score(pairs, jobs=jobs, on_pair=lambda _: advance())
+            return score(pairs, attributes=bearers, jobs=jobs, on_pair=lambda _: advance())
     except ValueError as exc:
         warn(str(exc))
         raise typer.Exit(1) from None
@@ -137,7 +155,16 @@ def _score(predictions: Path, masks: Path, jobs: int | None) -> "Report":
 def _show(report: "Report", *, per_image: bool) -> None:
     from rich.table import Table
 
-    table = Table("", *report.mean, box=None)
-    for name, scores in (*(report.images.items() if per_image else ()), ("mean", report.mean)):
-        table.add_row(name, *("–" if value is None else f"{value:.4f}" for value in scores.values()))
+    summary = {"mean": report.mean, **report.attributes}
+    table = Table("", *summary, box=None)
+    for key in report.mean:
+        table.add_row(key, *(_figure(scores[key]) for scores in summary.values()))
     console.print(table)
+    if per_image:
+        for name, scores in report.images.items():
+            figures = ", ".join(f"{key} {_figure(value)}" for key, value in scores.items())
+            console.print(f"{name}: {figures}", markup=False, soft_wrap=True)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -29,6 +29,7 @@ def list_models(data_dir: DataDir = None) -> None:
     from rich.table import Table
 
     from model.registry import REGISTRY
+    from model.weights import SHIPPED
 
     folder = _model_dir(data_dir)
     table = Table("model", "weights", "MB", "input", "licence", "what it is for", box=None)
@@ -36,7 +37,7 @@ def list_models(data_dir: DataDir = None) -> None:
     for spec in REGISTRY.values():
         file = _file(spec, folder)
         megabytes = round(file.stat().st_size / 1e6, 1) if file else spec.weights.megabytes
-        state = "not here" if file is None else "shipped" if spec.weights.shipped else "here"
+        state = "not here" if file is None else "shipped" if file.parent == SHIPPED else "here"
         size = f"{spec.size[1]}x{spec.size[0]}"
         table.add_row(spec.name, state, str(megabytes or "?"), size, spec.licence, spec.description)
         if not (file or spec.weights.repo):
@@ -96,14 +97,14 @@ def import_model(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its .pth or .safetensors.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Verifies a published checkpoint and keeps it as safetensors, pinned by its sha256."""
+    """Verifies a published or trained checkpoint and keeps it as safetensors, pinned by its sha256.
+
+    It takes the place of weights that came with objectcut.
+    """
     from model.weights import import_weights
 
-    specs = _specs([name])
-    if specs[0].weights.shipped:
-        raise typer.BadParameter(f"the weights of {name} come with objectcut", param_hint="NAME")
     folder = _model_dir(data_dir)
-    _each(specs, lambda spec: import_weights(file, spec, folder))
+    _each(_specs([name]), lambda spec: import_weights(file, spec, folder))
 
 
 def _model_dir(data_dir: Path | None) -> Path:

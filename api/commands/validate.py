@@ -31,13 +31,13 @@ def validate(
     except ModuleNotFoundError as exc:
         warn(f"{exc}: pip install 'objectcut[evaluate]'")
         raise typer.Exit(2) from None
-    from model.training.packs import PackError
-    from model.training.recipe import LITE
+    from model.training.pictures import PackError
+    from model.training.recipes.lite import VALIDATION
 
     with tempfile.TemporaryDirectory(prefix="objectcut-") as name:
         scratch = Path(name)
         try:
-            packs = {pack: _unpacked(data, pack, scratch) for pack in LITE.validation}
+            packs = {pack: _unpacked(data, pack, scratch) for pack in VALIDATION}
         except PackError as exc:
             warn(str(exc))
             raise typer.Exit(1) from None

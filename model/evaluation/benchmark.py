@@ -1,7 +1,7 @@
 """Many pairs, on every core."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -10,7 +10,7 @@ from typing import Protocol
 import cv2
 
 from model.evaluation.metrics import Gray, PairScores, evaluate_pair
-from model.evaluation.report import Report, summarise
+from model.evaluation.report import Report, report
 
 __all__ = ["ArrayPair", "Pair", "evaluate", "score"]
 
@@ -45,17 +45,22 @@ class ArrayPair:
 
 
 def evaluate(
-    pairs: Sequence[Pair], *, jobs: int | None = None, on_pair: Callable[[str], None] = lambda _: None
+    pairs: Sequence[Pair],
+    *,
+    attributes: Mapping[str, Set[str]] | None = None,
+    jobs: int | None = None,
+    on_pair: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Scores every pair and the whole.
 
+    attributes: the names of the pairs that bear each attribute, for a breakdown.
     jobs: processes, the machine's cores by default; few pairs are scored in this one.
     on_pair: called here with each pair's name once it is scored, in order.
 
-    Raises ValueError for no pairs, for two of one name, and what a pair's `load` raises.
+    Raises ValueError for no pairs, for two of one name, for an attribute of none, and what a pair's `load`
+    raises.
     """
-    scored = score(pairs, jobs=jobs, on_pair=on_pair)
-    return Report(summarise(list(scored.values())), {name: pair.scores for name, pair in scored.items()})
+    return report(score(pairs, jobs=jobs, on_pair=on_pair), attributes)
 
 
 def score(

@@ -1,8 +1,8 @@
 """The measures of the field, for one predicted matte against one ground truth.
 
-Where pysodmetrics (the extra `evaluate`) has a measure it is used; boundary IoU and mean boundary
-accuracy, which it lacks, are here. All of them agree with the evaluation code of the BiRefNet authors
-(tests/data/metrics holds its figures).
+Where pysodmetrics (the extra `evaluate`) has a measure it is used; what it lacks is in boundary.py and
+matting.py. All that the evaluation code of the BiRefNet authors measures agrees with it (tests/data/metrics
+holds its figures).
 
 | key | measure | source |
 |---|---|---|
@@ -15,46 +15,43 @@ accuracy, which it lacks, are here. All of them agree with the evaluation code o
 | BIoU_max | boundary IoU, band of 2 % of the diagonal | Cheng et al. 2021 |
 | MBA | mean boundary accuracy, five radii | Cheng et al. 2020 (CascadePSP) |
 | IoU | intersection over union of prediction >= 0.5 | |
+| Fb_relaxed | F of the boundaries, each let off by 3 px | Ehrig and Euzenat 2005, as BASNet has it |
+| SAD, MSE, Grad | errors of a matte; SAD and Grad in thousands | Rhemann et al. 2009 |
 
-Ground truth is `> 128` everywhere. F, E, S, weighted F, MAE and BIoU stretch the prediction to its own
-minimum and maximum first, as the field does; HCE and MBA cut the prediction at `> 128` and IoU at
-`>= 128` as it stands. HCE, BIoU and MBA speak of a boundary: where the ground truth has none (all or
-nothing is foreground) they are None.
+Ground truth is `> 128` but for mattes. F, E, S, weighted F, MAE and BIoU stretch the prediction to its own
+minimum and maximum first, as the field does; HCE, MBA and Fb_relaxed cut the prediction at `> 128` and IoU
+at `>= 128` as it stands. HCE, BIoU, MBA and Fb_relaxed speak of a boundary: where the ground truth has none
+(all or nothing is foreground) they are None. SAD, MSE and Grad alone take the ground truth as a matte.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from py_sod_metrics import (
     MAE,
     Emeasure,
     FmeasureHandler,
     FmeasureV2,
     HumanCorrectionEffortMeasure,
+    PrecisionHandler,
+    RecallHandler,
     Smeasure,
     WeightedFmeasure,
 )
 
-__all__ = ["KEYS", "PairScores", "evaluate_pair"]
+from model.evaluation.boundary import Binary, Curve, Gray, accuracy, boundary_iou, relaxed_f
+from model.evaluation.matting import matte_errors
 
-Gray: TypeAlias = NDArray[np.uint8]
-Binary: TypeAlias = NDArray[np.bool_]
-Curve: TypeAlias = NDArray[np.float64]
+__all__ = ["KEYS", "Curve", "Gray", "PairScores", "evaluate_pair"]
 
 KEYS = (
     *("F_max", "F_mean", "F_adp", "E_max", "E_mean", "E_adp"),
     *("MAE", "S", "F_weighted", "HCE", "BIoU_max", "MBA", "IoU"),
+    *("Fb_relaxed", "SAD", "MSE", "Grad"),
 )
 """Every measure, in the order of reports."""
-
-BAND = 0.02
-"""Width of the boundary of BIoU, share of the picture's diagonal."""
-RADII = 5
-"""How many widths MBA looks at, from 1 px up to (width + height) / 300 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +59,16 @@ class PairScores:
     """What one pair scored.
 
     scores: KEYS to figures, None where the measure says nothing of this pair.
-    f_curve, e_curve, biou_curve: (256,) float64, the measure at the thresholds 255, 254, … 0 of the
-    prediction. A data set's max and mean are those of the mean curve, so the curves are kept.
+    f_curve, e_curve, biou_curve, precision, recall: (256,) float64, the measure at the thresholds 255, 254,
+    … 0 of the prediction. A data set's max and mean are those of the mean curve, so the curves are kept.
     """
 
     scores: Mapping[str, float | None]
     f_curve: Curve
     e_curve: Curve
     biou_curve: Curve | None
+    precision: Curve
+    recall: Curve
 
 
 def evaluate_pair(prediction: Gray, truth: Gray) -> PairScores:
@@ -89,23 +88,34 @@ def evaluate_pair(prediction: Gray, truth: Gray) -> PairScores:
     foreground = truth > 128
     bounded = bool(foreground.any() and not foreground.all())
 
-    f_measure = FmeasureV2({"f": FmeasureHandler(with_dynamic=True, with_adaptive=True, beta=0.3)})
+    f_measure = FmeasureV2(
+        {
+            "f": FmeasureHandler(with_dynamic=True, with_adaptive=True, beta=0.3),
+            "precision": PrecisionHandler(with_dynamic=True, with_adaptive=False),
+            "recall": RecallHandler(with_dynamic=True, with_adaptive=False),
+        }
+    )
     e_measure, s_measure, f_weighted, mae = Emeasure(), Smeasure(), WeightedFmeasure(), MAE()
     for measure in (f_measure, e_measure, s_measure, f_weighted, mae):
         measure.step(prediction, truth)
-    f, e = f_measure.get_results()["f"], e_measure.get_results()["em"]
-    biou_curve = _boundary_iou(prediction, foreground) if bounded else None
+    counted, e = f_measure.get_results(), e_measure.get_results()["em"]
+    f = counted["f"]
+    predicted = prediction > 128
+    biou_curve = boundary_iou(prediction, foreground) if bounded else None
     values = (
         *(f["dynamic"].max(), f["dynamic"].mean(), f["adaptive"]),
         *(e["curve"].max(), e["curve"].mean(), e["adp"]),
         *(mae.get_results()["mae"], s_measure.get_results()["sm"], f_weighted.get_results()["wfm"]),
         _correction_effort(prediction, truth) if bounded else None,
         None if biou_curve is None else biou_curve.max(),
-        _boundary_accuracy(prediction > 128, foreground) if bounded else None,
+        accuracy(predicted, foreground) if bounded else None,
         _iou(prediction >= 128, foreground),
+        relaxed_f(predicted, foreground) if bounded else None,
+        *matte_errors(prediction, truth),
     )
     scores = {key: None if value is None else float(value) for key, value in zip(KEYS, values, strict=True)}
-    return PairScores(scores, f["dynamic"], e["curve"], biou_curve)
+    precision, recall = (counted[name]["dynamic"] for name in ("precision", "recall"))
+    return PairScores(scores, f["dynamic"], e["curve"], biou_curve, precision, recall)
 
 
 def _iou(predicted: Binary, foreground: Binary) -> float:
@@ -119,38 +129,3 @@ def _correction_effort(prediction: Gray, truth: Gray) -> float:
     measure = HumanCorrectionEffortMeasure(relax=5, epsilon=2.0)
     measure.step(np.where(prediction > 128, 255, 0).astype(np.uint8), truth)
     return float(measure.get_results()["hce"])
-
-
-def _boundary_accuracy(predicted: Binary, foreground: Binary) -> float:
-    """The share of pixels called right within r px of the true boundary, mean over five radii r."""
-    height, width = foreground.shape
-    widest = (width + height) / 300
-    accuracies = []
-    for step in range(RADII):
-        radius = 1 + int((widest - 1) / RADII * step)
-        disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        near = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_GRADIENT, disk) > 0
-        accuracies.append(np.mean(predicted[near] == foreground[near]))
-    return float(np.mean(accuracies))
-
-
-def _boundary_iou(prediction: Gray, foreground: Binary) -> Curve:
-    """IoU of the two inner boundaries, the prediction's being grey, at every threshold."""
-    stretched = cv2.normalize(prediction, np.empty(0), 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-    predicted = _inner_boundary(np.asarray(stretched, np.uint8))
-    true = _inner_boundary(np.where(foreground, 255, 0).astype(np.uint8)) > 128
-    hits, misses = (_at_least(predicted[where]) for where in (true, ~true))
-    return hits / (np.count_nonzero(true) + misses)
-
-
-def _inner_boundary(gray: Gray) -> Gray:
-    """What erosion by the band's width takes away; the picture's border counts as background."""
-    reach = max(1, round(BAND * float(np.hypot(*gray.shape))))
-    padded = cv2.copyMakeBorder(gray, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=reach)[1:-1, 1:-1]
-    return gray - np.asarray(eroded, np.uint8)
-
-
-def _at_least(values: Gray) -> Curve:
-    """(256,): how many of the values reach 255, 254, … 0."""
-    return np.cumsum(np.bincount(values, minlength=256)[::-1]).astype(np.float64)

@@ -1,13 +1,13 @@
 """From the pairs' scores to the figures of a data set."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from model.evaluation.metrics import KEYS, Curve, PairScores
 
-__all__ = ["Report", "Scores", "summarise"]
+__all__ = ["Report", "Scores", "report", "summarise"]
 
 Scores = Mapping[str, float | None]
 """KEYS of model.evaluation.metrics to figures; None where a measure says nothing."""
@@ -15,15 +15,45 @@ Scores = Mapping[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """mean: of the data set (see `summarise`). images: of each pair, by name."""
+    """mean: of the data set (see `summarise`). images: of each pair, by name. attributes: `mean` of the pairs
+    that bear each attribute, by attribute. precision, recall: (256,), the data set's mean curves at the
+    thresholds 255, 254, … 0; empty where nobody asked.
+    """
 
     mean: Scores
     images: Mapping[str, Scores]
+    attributes: Mapping[str, Scores] = field(default_factory=dict)
+    precision: tuple[float, ...] = ()
+    recall: tuple[float, ...] = ()
 
     def as_json(self, *, per_image: bool) -> dict[str, object]:
-        """`{"mean": {...}}`, and `"images": {NAME: {...}}` too when asked for."""
-        images = {name: dict(scores) for name, scores in self.images.items()}
-        return {"mean": dict(self.mean), **({"images": images} if per_image else {})}
+        """`{"mean": {...}}`; `"attributes": {NAME: {...}}` where there are any, `"images"` when asked for."""
+        parts = {"attributes": self.attributes, "images": self.images if per_image else {}}
+        named = {part: {name: dict(s) for name, s in of.items()} for part, of in parts.items() if of}
+        return {"mean": dict(self.mean), **named}
+
+    def ranked(self, key: str = "S") -> list[str]:
+        """The names of the pairs, best first; pairs of which the measure says nothing are left out."""
+        known = {name: value for name, scores in self.images.items() if (value := scores[key]) is not None}
+        return sorted(known, key=lambda name: (-known[name], name))
+
+
+def report(scored: Mapping[str, PairScores], attributes: Mapping[str, Set[str]] | None = None) -> Report:
+    """The report of pairs that were scored. attributes: the names of the pairs that bear each.
+
+    Raises ValueError for no pairs, and for an attribute of a pair that is not there.
+    """
+    bearers = dict(sorted((attributes or {}).items()))
+    if strangers := sorted({name for names in bearers.values() for name in names} - scored.keys()):
+        raise ValueError(f"there is no pair '{strangers[0]}' that an attribute could belong to")
+    pairs = list(scored.values())
+    return Report(
+        mean=summarise(pairs),
+        images={name: pair.scores for name, pair in scored.items()},
+        attributes={a: summarise([scored[name] for name in sorted(names)]) for a, names in bearers.items()},
+        precision=tuple(_mean_curve([pair.precision for pair in pairs]).tolist()),
+        recall=tuple(_mean_curve([pair.recall for pair in pairs]).tolist()),
+    )
 
 
 def summarise(pairs: Sequence[PairScores]) -> dict[str, float | None]:

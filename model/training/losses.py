@@ -1,4 +1,8 @@
-"""BASNet's hybrid loss: l = l_bce + l_ssim + l_iou on every output (Qin et al., 2021, equations 2 to 6)."""
+"""The terms of the papers' losses, each for one output.
+
+BASNet's hybrid loss is l = l_bce + l_ssim + l_iou on every output (Qin et al., 2021, equations 2 to 6);
+BiRefNet weighs the same three (Zheng et al., 2024, equation 1). objectives.py puts them together.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -40,25 +44,36 @@ def soft_iou_loss(probability: Tensor, target: Tensor) -> Tensor:
     return (1 - intersection / union.clamp_min(1e-6)).mean()
 
 
+def structure_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """BCE + soft IoU loss, pixels near an edge weighing up to six times as much (Wei et al., F3Net, 2020).
+
+    logits, target: (B,1,H,W), target in [0,1].
+    """
+    local_mean = F.avg_pool2d(target, kernel_size=31, stride=1, padding=15)
+    weight = 1 + 5 * (local_mean - target).abs()
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    bce = (weight * bce).sum(dim=(2, 3)) / weight.sum(dim=(2, 3))
+    probability = logits.sigmoid()
+    both = (weight * probability * target).sum(dim=(2, 3))
+    either = (weight * (probability + target)).sum(dim=(2, 3)) - both
+    return (bce + 1 - (both + 1) / (either + 1)).mean()
+
+
+def contour_loss(probability: Tensor, target: Tensor, *, length_weight: float = 10.0) -> Tensor:
+    """The active contour's energy: its length, and what it encloses wrongly (Chen et al., CVPR 2019).
+
+    probability, target: (B,1,H,W) in [0,1]. Differences are taken one px on in either direction.
+    """
+    down = probability[:, :, 2:, :-2] - probability[:, :, 1:-1, :-2]
+    across = probability[:, :, :-2, 2:] - probability[:, :, :-2, 1:-1]
+    length = (down.square() + across.square() + 1e-8).sqrt().mean()
+    inside = (probability * (target - 1).square()).mean()
+    outside = ((1 - probability) * target.square()).mean()
+    return length_weight * length + inside + outside
+
+
 def hybrid_loss(logits: Tensor, target: Tensor) -> Tensor:
     """BCE + (1 - SSIM) + soft IoU loss of one output. logits, target: (B,1,H,W), target in [0,1]."""
     probability = logits.sigmoid()
     bce = F.binary_cross_entropy_with_logits(logits, target)
     return bce + (1 - ssim(probability, target)) + soft_iou_loss(probability, target)
-
-
-def deeply_supervised(outputs: list[Tensor], target: Tensor, *, least_scale: int) -> Tensor:
-    """The sum of the hybrid loss over all side outputs (equation 2, with every weight 1).
-
-    An output coarser than 1/least_scale of the target is enlarged to that scale, and the target is
-    area-averaged to the output's size: a stride-32 map is not asked for pixels that it cannot draw, and
-    SSIM's 11 px window keeps a meaning.
-    """
-    side = target.shape[-1] // least_scale
-    total = target.new_zeros(())
-    for logits in outputs:
-        if logits.shape[-1] < side:
-            logits = F.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
-        size = (logits.shape[-2], logits.shape[-1])
-        total = total + hybrid_loss(logits, F.adaptive_avg_pool2d(target, size))
-    return total

@@ -22,14 +22,8 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from model.training.recipe import Recipe
-
-Split = str
-PICTURES = (".webp", ".png", ".jpg", ".jpeg")
-
-
-class PackError(ValueError):
-    """A pack is missing or has another layout; the text names the first file that does not fit."""
+from model.training.pictures import PICTURES, PackError, Pixels, decoded, fitting_matte, square
+from model.training.recipe import Packs
 
 
 @dataclass(slots=True)
@@ -77,38 +71,18 @@ class Archive:
         if "index.csv" in self.files:
             yield from csv.DictReader(io.StringIO(self.read("index.csv").decode()))
 
-    def decode(self, file: str, flags: int) -> np.ndarray:
+    def decode(self, file: str, flags: int) -> Pixels:
         """Raises PackError naming the file when it is not a picture."""
-        body = np.frombuffer(self.read(file), np.uint8)
-        picture = cv2.imdecode(body, flags) if len(body) else None
-        if picture is None:
-            raise PackError(f"{self.name}: {file} is not a picture that can be read")
-        return picture
+        return decoded(self.read(file), flags, f"{self.name}: {file}")
 
 
-def _square(picture: np.ndarray, side: int) -> np.ndarray:
-    shrinks = max(picture.shape[:2]) > side
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _matte(archive: Archive, file: str, size: tuple[int, int]) -> np.ndarray:
-    matte = archive.decode(file, cv2.IMREAD_GRAYSCALE)
-    width, height = matte.shape[::-1]
-    # Another size is fine, another shape is not.
-    if abs(width * size[1] - height * size[0]) > 0.02 * width * size[1]:
-        raise PackError(f"{archive.name}: {file} is {width}x{height} px, its picture {size[0]}x{size[1]}")
-    if not np.any((matte > 0) & (matte < 255)):
-        matte = cv2.GaussianBlur(matte, (0, 0), 0.8)  # a binary mask: as soft as an edge in focus
-    return matte
-
-
-def _stack(pictures: list[np.ndarray]) -> Tensor:
+def _stack(pictures: list[Pixels]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
-def validation_names(data: Path, recipe: Recipe) -> set[tuple[str, str]]:
+def validation_names(data: Path, packs: Packs) -> set[tuple[str, str]]:
     """(picture pack, stem) of every picture that some index calls `val`: none of them is ever trained on."""
-    return {named for name in (*recipe.pairs, *recipe.validation) for named in _validation_names(data, name)}
+    return {named for name in (*packs.pairs, *packs.validation) for named in _validation_names(data, name)}
 
 
 def _validation_names(data: Path, name: str) -> set[tuple[str, str]]:
@@ -117,9 +91,7 @@ def _validation_names(data: Path, name: str) -> set[tuple[str, str]]:
     return {(row.get("pack") or pack, row["name"]) for row in archive.index() if row["split"] == "val"}
 
 
-def pairs(
-    data: Path, name: str, keep: Callable[[str, str], bool]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def pairs(data: Path, name: str, keep: Callable[[str, str], bool]) -> Iterator[tuple[str, Pixels, Pixels]]:
     """(stem, picture (H, W, 3) uint8 RGB, matte uint8) of every chosen picture, by stem.
 
     name: a pack, or PACK/FOLDER for one folder of a mask pack. keep(picture pack, stem) chooses.
@@ -137,31 +109,34 @@ def pairs(
             continue
         if stem not in images:
             raise PackError(f"{archive.name}: {masks[stem]} has no picture images/{stem}.* in {pack}")
-        picture = cv2.cvtColor(source.decode(images[stem], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        yield stem, picture, _matte(archive, masks[stem], (picture.shape[1], picture.shape[0]))
+        bgr = source.decode(images[stem], cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        matte = archive.decode(masks[stem], cv2.IMREAD_GRAYSCALE)
+        size = (picture.shape[1], picture.shape[0])
+        yield stem, picture, fitting_matte(matte, size, f"{archive.name}: {masks[stem]}")
 
 
-def read_pairs(data: Path, name: str, recipe: Recipe, keep: Callable[[str, str], bool]) -> Pack:
+def read_pairs(data: Path, name: str, packs: Packs, keep: Callable[[str, str], bool]) -> Pack:
     """The same as one tensor, (N, 4, S, S) uint8. Raises PackError."""
-    side = recipe.store_side
+    side = packs.store_side
     names, pictures = [], []
     for stem, picture, matte in pairs(data, name, keep):
-        if stem.startswith(recipe.excluded):
+        if stem.startswith(packs.excluded):
             continue
         names.append(stem)
-        pictures.append(np.dstack([_square(picture, side), _square(matte, side)]))
+        pictures.append(np.dstack([square(picture, side), square(matte, side)]))
     if not names:
         raise PackError(f"{name}: no picture of it is to be used")
     return Pack(name, tuple(names), _stack(pictures))
 
 
-def validation_pairs(data: Path, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def validation_pairs(data: Path, name: str) -> Iterator[tuple[str, Pixels, Pixels]]:
     """(stem, picture, matte) of the pictures that this pack's own index calls `val`. Raises PackError."""
     chosen = _validation_names(data, name)
     return pairs(data, name, lambda pack, stem: (pack, stem) in chosen)
 
 
-def read_pictures(data: Path, name: str, recipe: Recipe, *, alpha: bool) -> Pack:
+def read_pictures(data: Path, name: str, packs: Packs, *, alpha: bool) -> Pack:
     """Cutouts (N, 4, S, S) or scenes (N, 3, S, S), uint8. Raises PackError."""
     archive = Archive(data, name)
     files = archive.by_stem("images")
@@ -171,7 +146,7 @@ def read_pictures(data: Path, name: str, recipe: Recipe, *, alpha: bool) -> Pack
         if alpha and (picture.ndim != 3 or picture.shape[2] != 4):
             raise PackError(f"{name}: {files[stem]} has no alpha channel")
         code = cv2.COLOR_BGRA2RGBA if alpha else cv2.COLOR_BGR2RGB
-        pictures.append(_square(cv2.cvtColor(picture, code), recipe.store_side))
+        pictures.append(square(np.asarray(cv2.cvtColor(picture, code), np.uint8), packs.store_side))
     if not pictures:
         raise PackError(f"{name} holds no pictures")
     return Pack(name, tuple(sorted(files)), _stack(pictures))

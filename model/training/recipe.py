@@ -1,90 +1,165 @@
 """A training recipe: all that decides what comes out, in one record that travels with the checkpoint."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from model.training.objectives import ObjectiveName
+
+__all__ = ["Folders", "Packs", "Phase", "Precision", "Recipe", "Synthesis"]
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of training at one input side, px. decay: the learning rate falls linearly to 0 over it."""
+    """A stretch of training at one input side, px: so many steps, or so many epochs of the pictures.
+
+    decay: the learning rate falls linearly to 0 over it. objective: see model/training/objectives.py.
+    """
 
     side: int
-    steps: int
+    steps: int = 0
+    epochs: int = 0
     decay: bool = False
+    objective: ObjectiveName = "paper"
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What `objectcut train` follows. Deterministic given its seed on one kind of device.
+class Synthesis:
+    """How cutouts become scenes: shares of the composited pictures that each effect comes to, 0 to 1.
 
-    pairs: sampling weight per pack of pictures with mattes. foregrounds, backgrounds: likewise for the packs
-    of cutouts and scenes that are composited. A weight of 0, or a pack that is not in the data folder and not
-    `required`, leaves a pack out, so that anybody can retrain on the packs whose licences suit them.
+    subjects: chance of a first, a second, … subject. defocus: the scene behind is blurred; soft_subject: so
+    is the subject, its matte with it. shadow: it throws one. ambience: it takes over some of the scene's mean
+    light and colour. side_light: it is lit from one side. occlusion: a part of the scene stands before it.
+    empty: there is no subject at all. jpeg: coarse JPEG compression.
     """
 
-    phases: tuple[Phase, ...]
+    subjects: tuple[float, ...] = (1.0, 0.33)
+    defocus: float = 0.3
+    shadow: float = 0.33
+    ambience: float = 0.0
+    side_light: float = 0.0
+    soft_subject: float = 0.0
+    occlusion: float = 0.0
+    empty: float = 0.0
+    jpeg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Packs:
+    """Packs of model/training/packs.py: pictures small enough to lie in the device's memory.
+
+    pairs: sampling weight per pack of pictures with mattes. foregrounds, backgrounds: likewise for the packs
+    of cutouts and scenes that are composited. Every pack named must be there: leave out those whose licences
+    do not suit you.
+    """
+
     pairs: dict[str, float]
     foregrounds: dict[str, float]
     backgrounds: dict[str, float]
     validation: tuple[str, ...]
-    """Packs whose `val` pictures judge the network: those whose mattes no network proposed."""
+    """Packs whose `val` pictures judge the network; none of them is ever trained on."""
     composites: float = 0.4
     """Share of composited pictures in a batch."""
     pair_cutouts: float = 0.5
     """Share of composites whose foreground is a pair's own cutout rather than one of `foregrounds`."""
-    batch: int = 16
-    learning_rate: float = 1.5e-3
-    encoder_learning_rate: float = 2e-4
-    weight_decay: float = 1e-4
-    warmup_steps: int = 200
-    ema_decay: float = 0.998
-    snapshots: dict[int, float] = field(default_factory=dict)
-    """Step -> share that the averaged weights of that step have in the result; the last step's have the rest
-    (weights averaged along one run generalise better than its end: Izmailov et al., 2018)."""
-    seed: int = 1
+    synthesis: Synthesis = field(default_factory=Synthesis)
     store_side: int = 320
     """Side, px, at which pictures are kept in memory."""
     excluded: tuple[str, ...] = field(default=("Faces__",))
     """Prefixes of picture names that are left out: this class of Caltech-101 has mattes of heads only."""
 
 
-LITE = Recipe(
-    # Two cycles: the second one starts from the first one's result, at the full learning rate again.
-    phases=(
-        Phase(side=224, steps=2100),
-        Phase(side=320, steps=700, decay=True),
-        Phase(side=256, steps=1800),
-        Phase(side=320, steps=900, decay=True),
-    ),
-    pairs={
-        "masks-unlabelled/unlabelled-caltech101": 3.0,
-        "masks-unlabelled/unlabelled-imagenet": 1.5,
-        "masks-grabcut-caltech101": 0.6,
-        "masks-grabcut-imagenet": 0.4,
-        "pairs-people": 1.2,
-        "pairs-clothing": 1.0,
-        "pairs-cats": 1.0,
-        "pairs-cars": 0.5,
-        "pairs-pedestrians": 0.5,
-        "pairs-leaves": 0.2,
-    },
-    validation=(
-        "pairs-clothing",
-        "pairs-cats",
-        "pairs-people",
-        "pairs-pedestrians",
-        "pairs-cars",
-        "pairs-leaves",
-        "masks-grabcut-caltech101",
-        "masks-grabcut-imagenet",
-    ),
-    snapshots={4500: 0.25},
-    foregrounds={"foregrounds-emoji3d": 0.6, "foregrounds-people": 0.8, "foregrounds-grocery": 0.3},
-    backgrounds={
-        "backgrounds-places": 1.0,
-        "backgrounds-shelves": 0.5,
-        "backgrounds-wallpapers": 0.7,
-        "backgrounds-caltech": 0.6,
-    },
-)
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Data sets as folders, of any size: see model/training/layouts.py.
 
-RECIPES = {"lite": LITE}
+    train, validation: data sets, as NAME/SPLIT. load_side: px; every picture is squeezed to this square.
+    look: `flip` is a crop, where the phase's side is less, and a mirror image half of the time; `photo` adds
+    zoom, turn, light, colour, blur and noise. composites: share of a batch whose subjects are set before the
+    pictures of the data folder's `backgrounds`, if it has that.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    load_side: int
+    look: Literal["flip", "photo"] = "flip"
+    composites: float = 0.0
+    synthesis: Synthesis = field(default_factory=Synthesis)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What `objectcut train` follows. Deterministic given its seed on one kind of device.
+
+    network: a key of REGISTRY: what is trained, and what the service loads the result as.
+    start: the file of the data folder that the encoder begins from, without its suffix; or a key of REGISTRY,
+    for its weights; or `random`.
+    """
+
+    network: str
+    start: str
+    phases: tuple[Phase, ...]
+    data: Packs | Folders
+    batch: int = 16
+    """Pictures of one process at a time; a step takes batch x accumulate x processes."""
+    accumulate: int = 1
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = 1.5e-3
+    encoder_learning_rate: float = 2e-4
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    clip: float | None = 5.0
+    """Largest norm of the gradient; None for any."""
+    precision: Precision = "auto"
+    """`auto` is bfloat16 where the device computes it, else float32."""
+    ema_decay: float = 0.998
+    """Of the moving average of the weights, which is judged and exported; 0 for the weights as such."""
+    snapshots: dict[int, float] = field(default_factory=dict)
+    """Step -> share that the averaged weights of that step have in the result; the last step's have the rest
+    (weights averaged along one run generalise better than its end: Izmailov et al., 2018)."""
+    classes: int = 0
+    """Outputs of an auxiliary head of classes at the encoder's end, for data sets whose names tell them."""
+    validate_every: int = 0
+    """Steps. The best of the validated weights are exported; with 0 the last ones."""
+    half_weights: bool = False
+    """Export in float16."""
+    seed: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Of all phases, once `scheduled`."""
+        return sum(phase.steps for phase in self.phases)
+
+    def scheduled(self, pictures: int, *, processes: int = 1, steps: int | None = None) -> "Recipe":
+        """With steps in place of epochs, and `steps` in all where that is given, the phases in proportion.
+
+        pictures: of an epoch. Raises ValueError for fewer steps than phases.
+        """
+        per_epoch = math.ceil(pictures / (self.batch * self.accumulate * processes))
+        phases = [replace(p, steps=p.steps or p.epochs * per_epoch, epochs=0) for p in self.phases]
+        if steps is not None:
+            phases = _proportioned(phases, steps)
+        return replace(self, phases=tuple(phases))
+
+    def at(self, step: int) -> tuple[Phase, float]:
+        """The phase of a step, and its share of the peak learning rate: warm-up, plateau, linear decay."""
+        rate = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, rate * (1 - step / phase.steps if phase.decay else 1.0)
+            step -= phase.steps
+        raise ValueError("the step lies after the last phase")
+
+
+def _proportioned(phases: list[Phase], steps: int) -> list[Phase]:
+    if steps < len(phases):
+        raise ValueError(f"{len(phases)} phases want at least as many steps")
+    total, ends, done = sum(phase.steps for phase in phases), list[int](), 0
+    for index, phase in enumerate(phases, start=1):
+        done += phase.steps
+        last = steps - (len(phases) - index)
+        ends.append(min(last, max(round(steps * done / total), (ends[-1] if ends else 0) + 1)))
+    starts = [0, *ends[:-1]]
+    return [replace(p, steps=end - start) for p, start, end in zip(phases, starts, ends, strict=True)]

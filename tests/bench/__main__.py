@@ -19,6 +19,7 @@ BENCHES = {
     "tests.bench.edges": "How much the refinement along edges brings",
     NETWORKS: "The networks",
     "tests.bench.service": "The whole service",
+    "tests.bench.training": "What the training loop keeps of a network's own speed",
 }
 HEAD = """# Benchmark
 

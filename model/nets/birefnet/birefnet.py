@@ -42,12 +42,14 @@ class BiRefNetOutput:
     gradients: the predicted gradient maps of the same stages and sizes.
     gradient_targets: the masked gradient maps G^m of the picture that these are to match, (B, 1, H, W),
         constants to autograd. Like the predictions they go through a sigmoid before they are compared.
+    deepest: the encoder's last features F^e_4, (B, C, H/32, W/32), for the auxiliary head of classes.
     """
 
     final: Tensor
     sides: tuple[Tensor, ...]
     gradients: tuple[Tensor, ...]
     gradient_targets: tuple[Tensor, ...]
+    deepest: Tensor
 
 
 class BiRefNet(nn.Module):
@@ -76,7 +78,7 @@ class BiRefNet(nn.Module):
         context = [resize_like(feature, deepest) for feature in laterals]
         squeezed = self.squeeze_module(torch.cat((*context, deepest), dim=1))
         final, sides = self.decoder(picture, laterals, squeezed)
-        return _supervised(picture, final, sides) if self.training else final
+        return _supervised(picture, final, sides, deepest) if self.training else final
 
     def _encode(self, picture: Tensor) -> list[Tensor]:
         """F^e_1 to F^e_4 at strides 4 to 32: what the encoder sees at full and at half size, concatenated."""
@@ -85,7 +87,7 @@ class BiRefNet(nn.Module):
         return [torch.cat((fine, resize_like(coarse, fine)), dim=1) for fine, coarse in pairs]
 
 
-def _supervised(picture: Tensor, final: Tensor, sides: list[SideOutputs]) -> BiRefNetOutput:
+def _supervised(picture: Tensor, final: Tensor, sides: list[SideOutputs], deepest: Tensor) -> BiRefNetOutput:
     predictions = tuple(side.prediction for side in sides)
     gradient = gradient_map(picture)
     return BiRefNetOutput(
@@ -93,6 +95,7 @@ def _supervised(picture: Tensor, final: Tensor, sides: list[SideOutputs]) -> BiR
         sides=predictions,
         gradients=tuple(side.gradient for side in sides),
         gradient_targets=tuple(masked_gradient(gradient, prediction) for prediction in predictions),
+        deepest=deepest,
     )
 
 

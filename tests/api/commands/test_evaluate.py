@@ -52,6 +52,27 @@ def test_mean_alone(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "figures.json").read_text())) == {"mean"}
 
 
+def test_page_and_attributes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "attributes.csv").write_text("name,attributes\nboxes,SC OC\nlines.jpg,SC\n")
+    written = ("--json", tmp_path / "figures.json", "--html", tmp_path / "new" / "page.html")
+    result = evaluate(*folders, *written, "--attributes", tmp_path / "attributes.csv")
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures["attributes"]) == {"OC", "SC"}
+    assert figures["attributes"]["OC"]["MAE"] == pytest.approx(REFERENCE["boxes"]["MAE"])
+    page = (tmp_path / "new" / "page.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 * len(REFERENCE)
+    assert "<polyline" in page
+    assert page.index("perfect: S 1.0000") < page.index("boxes: S 0.6745")
+
+
+def test_attributes_of_strangers_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "attributes.csv").write_text("nobody,SC\n")
+    result = evaluate(*folders, "--attributes", tmp_path / "attributes.csv")
+    assert result.exit_code == 1
+    assert "no pair 'nobody'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "says"),
     [

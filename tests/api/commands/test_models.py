@@ -97,7 +97,7 @@ def test_what_is_imported_is_here_and_whole(tmp_path: Path) -> None:
     ("arguments", "code", "says"),
     [
         pytest.param(["import", "nope", "FILE"], 2, "there are lite", id="import no such model"),
-        pytest.param(["import", "lite", "FILE"], 2, "come with objectcut", id="import a shipped one"),
+        pytest.param(["import", "lite", "FILE"], 1, "not a readable checkpoint", id="import no lite"),
         pytest.param(["import", "basnet", "FILE"], 1, "not a readable checkpoint", id="import no checkpoint"),
         pytest.param(["pull", "nope"], 2, "there are lite", id="pull no such model"),
         pytest.param(["pull", "lite"], 2, "come with objectcut", id="pull a shipped one"),

@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from model.nets.lite import Encoder
-from model.training.loop import BACKBONE
-from model.training.recipe import Phase, Recipe
+from model.training.recipe import Packs, Phase, Recipe
 
 
 def disc(seed: int, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +65,7 @@ def data(tmp_path: Path) -> Path:
     rows = "pack,name,split\nunlabelled-discs,u0,train\nunlabelled-discs,u1,train\nunlabelled-discs,u2,val"
     write_pack(root, "masks-discs", {**masks, "index.csv": rows.encode()}, zipped=True)
     torch.manual_seed(0)
-    save_file(published_names(Encoder().state_dict()), root / BACKBONE)
+    save_file(published_names(Encoder().state_dict()), root / "backbone-mobilenetv2-imagenet.safetensors")
     return root
 
 
@@ -81,16 +80,34 @@ def published_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
+PACKS = Packs(
+    pairs={"pairs-discs": 1.0, "masks-discs/unlabelled-discs": 1.0},
+    validation=("pairs-discs",),
+    foregrounds={"foregrounds-discs": 1.0},
+    backgrounds={"backgrounds-plain": 1.0},
+    store_side=64,
+)
+
+
 @pytest.fixture
 def recipe() -> Recipe:
     return Recipe(
+        network="lite",
+        start="backbone-mobilenetv2-imagenet",
         phases=(Phase(side=32, steps=3), Phase(side=64, steps=2, decay=True)),
-        pairs={"pairs-discs": 1.0, "masks-discs/unlabelled-discs": 1.0},
-        validation=("pairs-discs",),
-        foregrounds={"foregrounds-discs": 1.0},
-        backgrounds={"backgrounds-plain": 1.0},
+        data=PACKS,
         batch=4,
-        store_side=64,
+        half_weights=True,
         warmup_steps=2,
         snapshots={1: 0.25},
     )
+
+
+def drawn_folder(root: Path, count: int, side: int) -> Path:
+    """images/ and masks/ of discs, as a shop's own folder has them."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for seed in range(count):
+        for folder, pixels in zip(("images", "masks"), disc(seed, side), strict=True):
+            cv2.imwrite(str(root / folder / f"disc{seed}.png"), pixels)
+    return root

@@ -1,84 +1,90 @@
-import dataclasses
+"""The loop as a process: killed at any step it continues identically; two processes learn together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from model.nets.lite import Lite
-from model.training.loop import Run, read_library, schedule, train
-from model.training.recipe import RECIPES, Phase, Recipe
-from model.training.scenes import Scenes
+from model.training.loop import train
+from model.training.recipe import Recipe
+from tests.model.training.conftest import drawn_folder
 
 CPU = torch.device("cpu")
+TINY = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from model.training.loop import train
+from model.training.recipe import Folders, Phase
+from model.training.recipes import recipe_of
+
+data, out = map(Path, sys.argv[1:3])
+torch.set_num_threads(1)
+folders = Folders(train=("./train",), validation=("./val",), load_side=32, look="photo")
+recipe = replace(
+    recipe_of("finetune"), start="random", data=folders, phases=(Phase(32, steps=12),), batch=2
+)
+recipe = replace(recipe, validate_every=6)
+train(recipe, data, out, device=torch.device("cpu"), checkpoint_every=2)
+"""
 
 
-def test_schedule_warms_up_holds_and_decays(recipe: Recipe) -> None:
-    assert [schedule(recipe, step) for step in range(5)] == [
-        (32, 0.5),
-        (32, 1.0),
-        (32, 1.0),
-        (64, 1.0),
-        (64, 0.5),
-    ]
-    with pytest.raises(ValueError, match="after the last phase"):
-        schedule(recipe, 5)
+def test_a_run_leaves_weights_a_card_and_a_log(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    path = train(recipe, data, out, device=CPU)
+    assert path == out / "lite.safetensors"
+    text = (out / "MODEL_CARD.md").read_text()
+    assert "5 of 4 pictures" in text
+    assert "- pairs-discs: 5 pictures" in text
+    log = EventAccumulator(str(out)).Reload()
+    assert [event.step for event in log.Scalars("loss")] == [5]
+    assert len(log.Tags()["images"]) == 1
 
 
-def test_a_killed_run_continues_identically(data: Path, recipe: Recipe, tmp_path: Path) -> None:
-    whole = train(recipe, data, tmp_path / "whole", device="cpu")
-
-    first = Run(recipe, data, tmp_path / "parts", CPU)
-    scenes = Scenes(read_library(data, recipe, CPU), recipe, CPU)
-    for _ in range(2):
-        first.advance(scenes)
-    first.save()
-    first.advance(scenes)  # lost: the kill comes before the next checkpoint
-    resumed = train(recipe, data, tmp_path / "parts", device="cpu")
-
-    expected, got = load_file(whole), load_file(resumed)
-    assert expected.keys() == got.keys()
-    for name, tensor in expected.items():
-        assert torch.equal(tensor, got[name]), name
+def tiny(data: Path, out: Path, *, processes: int = 1) -> subprocess.Popen[bytes]:
+    script = out.parent / "tiny.py"
+    script.write_text(TINY)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(launcher if processes > 1 else []), str(script), str(data), str(out)]
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
-def test_export_is_half_precision_and_loads_strictly(data: Path, recipe: Recipe, tmp_path: Path) -> None:
-    path = train(recipe, data, tmp_path / "run", device="cpu")
-    weights = load_file(path)
-    assert {t.dtype for t in weights.values() if t.is_floating_point()} == {torch.float16}
-    network = Lite()
-    network.load_state_dict(weights, strict=True)
-    assert (tmp_path / "run" / "lite.golden.npy").is_file()
-    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+@pytest.mark.timeout(300)
+def test_a_killed_run_continues_identically(tmp_path: Path) -> None:
+    data, out = drawn_folder(tmp_path / "data", 6, 40), tmp_path / "killed"
+    victim = tiny(data, out)
+    until = time.monotonic() + 200
+    while not (out / "checkpoint.pt").exists() and victim.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    step = torch.load(out / "checkpoint.pt", weights_only=True)["step"]
+    assert step < 12, "killed in the midst of it"
+    assert not (out / "lite.safetensors").exists()
+    assert tiny(data, out).wait() == 0
+
+    whole = tmp_path / "whole"
+    assert tiny(data, whole).wait() == 0
+    for file in ("lite.safetensors", "lite.golden.npy"):
+        assert (out / file).read_bytes() == (whole / file).read_bytes()
 
 
-def test_the_result_blends_the_snapshots(data: Path, recipe: Recipe, tmp_path: Path) -> None:
-    run = Run(recipe, data, tmp_path, CPU)
-    scenes = Scenes(read_library(data, recipe, CPU), recipe, CPU)
-    run.advance(scenes)
-    earlier = run.average["context.reduce.weight"].clone()
-    run.advance(scenes)
-    later = run.average["context.reduce.weight"]
-    assert not torch.equal(earlier, later)
-    written = load_file(run.export())["context.reduce.weight"]
-    assert torch.equal(written, (0.25 * earlier + 0.75 * later).half())
-
-
-def test_training_learns(data: Path, recipe: Recipe, tmp_path: Path) -> None:
-    longer = dataclasses.replace(recipe, phases=(Phase(side=32, steps=100),), warmup_steps=1, batch=8)
-    run = Run(longer, data, tmp_path, CPU)
-    scenes = Scenes(read_library(data, longer, CPU), longer, CPU)
-    losses = [run.advance(scenes) for _ in range(40)]
-    assert sum(losses[-8:]) < 0.93 * sum(losses[:8])
-
-
-@pytest.mark.parametrize("name", sorted(RECIPES))
-def test_shipped_recipes_are_sound(name: str) -> None:
-    recipe = RECIPES[name]
-    assert recipe.phases[-1].decay
-    assert all(phase.side % 32 == 0 and phase.steps > 0 for phase in recipe.phases)
-    for weights in (recipe.pairs, recipe.foregrounds, recipe.backgrounds):
-        assert all(weight >= 0 for weight in weights.values())
-        assert sum(weights.values()) > 0
-    assert sum(recipe.snapshots.values()) < 1
-    assert all(step < sum(phase.steps for phase in recipe.phases) for step in recipe.snapshots)
+@pytest.mark.timeout(300)
+def test_two_processes_learn_together(tmp_path: Path) -> None:
+    data, out = drawn_folder(tmp_path / "data", 6, 40), tmp_path / "pair"
+    assert tiny(data, out, processes=2).wait() == 0
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 12
+    assert load_file(out / "lite.safetensors").keys() == state["average"].keys()
+    assert "12 of 4 pictures" in (out / "MODEL_CARD.md").read_text()
+    assert len(list(out.glob("events.out.tfevents.*"))) == 1, "one process talks"

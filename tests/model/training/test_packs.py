@@ -4,17 +4,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training.packs import PackError, read_pairs, read_pictures, validation_names, validation_pairs
-from model.training.recipe import Recipe
-from tests.model.training.conftest import pair_files, write_pack
+from model.training.packs import read_pairs, read_pictures, validation_names, validation_pairs
+from model.training.pictures import PackError
+from tests.model.training.conftest import PACKS, pair_files, write_pack
 
 
 def everything(pack: str, stem: str) -> bool:
     return True
 
 
-def test_pairs_from_a_zip(data: Path, recipe: Recipe) -> None:
-    pack = read_pairs(data, "pairs-discs", recipe, everything)
+def test_pairs_from_a_zip(data: Path) -> None:
+    pack = read_pairs(data, "pairs-discs", PACKS, everything)
     assert pack.names == tuple(f"p{i}" for i in range(6))
     assert pack.pictures.shape == (6, 4, 64, 64)
     assert pack.pictures.dtype == torch.uint8
@@ -22,13 +22,13 @@ def test_pairs_from_a_zip(data: Path, recipe: Recipe) -> None:
     assert pack.pictures[:, 3].amin() == 0
 
 
-def test_masks_of_another_pack_find_their_pictures(data: Path, recipe: Recipe) -> None:
-    pack = read_pairs(data, "masks-discs/unlabelled-discs", recipe, lambda _, stem: stem != "u2")
+def test_masks_of_another_pack_find_their_pictures(data: Path) -> None:
+    pack = read_pairs(data, "masks-discs/unlabelled-discs", PACKS, lambda _, stem: stem != "u2")
     assert pack.names == ("u0", "u1")
 
 
-def test_validation_pictures_are_named_by_their_picture_pack(data: Path, recipe: Recipe) -> None:
-    assert validation_names(data, recipe) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
+def test_validation_pictures_are_named_by_their_picture_pack(data: Path) -> None:
+    assert validation_names(data, PACKS) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
 
 
 def test_validation_pairs_are_whole_pictures(data: Path) -> None:
@@ -38,14 +38,14 @@ def test_validation_pairs_are_whole_pictures(data: Path) -> None:
     assert matte.shape == (48, 48)
 
 
-def test_classes_can_be_excluded(data: Path, recipe: Recipe) -> None:
-    without = dataclasses.replace(recipe, excluded=("p1", "p2"))
+def test_classes_can_be_excluded(data: Path) -> None:
+    without = dataclasses.replace(PACKS, excluded=("p1", "p2"))
     assert read_pairs(data, "pairs-discs", without, everything).names == ("p0", "p3", "p4", "p5")
 
 
-def test_cutouts_and_scenes(data: Path, recipe: Recipe) -> None:
-    assert read_pictures(data, "foregrounds-discs", recipe, alpha=True).pictures.shape == (2, 4, 64, 64)
-    assert read_pictures(data, "backgrounds-plain", recipe, alpha=False).pictures.shape == (2, 3, 64, 64)
+def test_cutouts_and_scenes(data: Path) -> None:
+    assert read_pictures(data, "foregrounds-discs", PACKS, alpha=True).pictures.shape == (2, 4, 64, 64)
+    assert read_pictures(data, "backgrounds-plain", PACKS, alpha=False).pictures.shape == (2, 3, 64, 64)
 
 
 def _without(name: str) -> dict[str, bytes]:
@@ -69,17 +69,17 @@ def _without(name: str) -> dict[str, bytes]:
         ),
     ],
 )
-def test_errors_name_the_file(tmp_path: Path, recipe: Recipe, files: dict[str, bytes], says: str) -> None:
+def test_errors_name_the_file(tmp_path: Path, files: dict[str, bytes], says: str) -> None:
     write_pack(tmp_path, "pairs-broken", files, zipped=False)
     with pytest.raises(PackError, match=says):
-        read_pairs(tmp_path, "pairs-broken", recipe, everything)
+        read_pairs(tmp_path, "pairs-broken", PACKS, everything)
 
 
-def test_a_missing_pack_is_named(tmp_path: Path, recipe: Recipe) -> None:
+def test_a_missing_pack_is_named(tmp_path: Path) -> None:
     with pytest.raises(PackError, match="pairs-nowhere"):
-        read_pairs(tmp_path, "pairs-nowhere", recipe, everything)
+        read_pairs(tmp_path, "pairs-nowhere", PACKS, everything)
 
 
-def test_scenes_are_no_cutouts(data: Path, recipe: Recipe) -> None:
+def test_scenes_are_no_cutouts(data: Path) -> None:
     with pytest.raises(PackError, match=r"s0\.png has no alpha"):
-        read_pictures(data, "backgrounds-plain", recipe, alpha=True)
+        read_pictures(data, "backgrounds-plain", PACKS, alpha=True)

@@ -4,31 +4,38 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training.loop import read_library
-from model.training.recipe import Recipe
-from model.training.scenes import Draw, Scenes, inside, placed, sample
+from model.training.draws import Draw, inside, placed, sample
+from model.training.scenes import Scenes, read_library
+from tests.model.training.conftest import PACKS
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def scenes(data: Path, recipe: Recipe) -> Scenes:
-    return Scenes(read_library(data, recipe, CPU), recipe, CPU)
+def scenes(data: Path) -> Scenes:
+    return Scenes(data, PACKS, CPU, size=4, seed=1)
 
 
 def draw(seed: int = 0) -> Draw:
     return Draw(torch.Generator().manual_seed(seed), CPU)
 
 
-def test_validation_pictures_are_never_trained_on(data: Path, recipe: Recipe) -> None:
-    library = read_library(data, recipe, CPU)
+def test_validation_pictures_are_never_trained_on(data: Path) -> None:
+    library = read_library(data, PACKS, CPU)
     names = {name for pack in library.pairs for name in pack.names}
     assert {"p0", "u0"} <= names
     assert not {"p5", "u2"} & names
 
 
+def test_validation_pictures_are_squares_with_their_mattes(scenes: Scenes) -> None:
+    (square,) = scenes.held_out()
+    assert square.shape == (64, 64, 4)
+    assert square[..., 3].max() == 255
+
+
 def test_batches_have_the_promised_form(scenes: Scenes) -> None:
-    pictures, mattes = scenes.batch(0, 32)
+    pictures, mattes, classes = scenes.batch(0, 32)
+    assert classes is None
     assert pictures.shape == (4, 3, 32, 32)
     assert mattes.shape == (4, 1, 32, 32)
     for values in (pictures, mattes):

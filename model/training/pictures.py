@@ -1,0 +1,45 @@
+"""Pictures and mattes as training takes them: squares of uint8."""
+
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PICTURES", "PackError", "Pixels", "decoded", "fitting_matte", "square"]
+
+PICTURES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+class PackError(ValueError):
+    """Data is missing or of another layout than is wanted: the text names the first file that is amiss."""
+
+
+def decoded(body: bytes, flags: int, named: str) -> Pixels:
+    """A file's picture, in OpenCV's order of channels. Raises PackError, with the name, when it is none."""
+    picture = cv2.imdecode(np.frombuffer(body, np.uint8), flags) if body else None
+    if picture is None:
+        raise PackError(f"{named} is not a picture that can be read")
+    return np.asarray(picture, np.uint8)
+
+
+def square(picture: Pixels, side: int) -> Pixels:
+    """Squeezed to side x side px, whatever its shape."""
+    shrinks = max(picture.shape[:2]) > side
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)
+
+
+def fitting_matte(matte: Pixels, size: tuple[int, int], named: str) -> Pixels:
+    """The matte (h, w) of a picture of `size`, (width, height) px; a binary one as soft as an edge in focus.
+
+    Another size is fine, another shape is not: raises PackError.
+    """
+    height, width = matte.shape
+    if abs(width * size[1] - height * size[0]) > 0.02 * width * size[1]:
+        raise PackError(f"{named} is {width}x{height} px, its picture {size[0]}x{size[1]}")
+    if not np.any((matte > 0) & (matte < 255)):
+        matte = np.asarray(cv2.GaussianBlur(matte, (0, 0), 0.8), np.uint8)
+    return matte

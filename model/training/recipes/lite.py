@@ -1,0 +1,53 @@
+"""Our own small network, from the packs described in docs/models/lite.md."""
+
+from model.training.recipe import Packs, Phase, Recipe
+
+__all__ = ["LITE", "VALIDATION"]
+
+VALIDATION = (
+    "pairs-clothing",
+    "pairs-cats",
+    "pairs-people",
+    "pairs-pedestrians",
+    "pairs-cars",
+    "pairs-leaves",
+    "masks-grabcut-caltech101",
+    "masks-grabcut-imagenet",
+)
+"""Packs whose `val` pictures judge the network: those whose mattes no network proposed."""
+
+LITE = Recipe(
+    network="lite",
+    start="backbone-mobilenetv2-imagenet",
+    # Two cycles: the second one starts from the first one's result, at the full learning rate again.
+    phases=(
+        Phase(side=224, steps=2100),
+        Phase(side=320, steps=700, decay=True),
+        Phase(side=256, steps=1800),
+        Phase(side=320, steps=900, decay=True),
+    ),
+    data=Packs(
+        pairs={
+            "masks-unlabelled/unlabelled-caltech101": 3.0,
+            "masks-unlabelled/unlabelled-imagenet": 1.5,
+            "masks-grabcut-caltech101": 0.6,
+            "masks-grabcut-imagenet": 0.4,
+            "pairs-people": 1.2,
+            "pairs-clothing": 1.0,
+            "pairs-cats": 1.0,
+            "pairs-cars": 0.5,
+            "pairs-pedestrians": 0.5,
+            "pairs-leaves": 0.2,
+        },
+        validation=VALIDATION,
+        foregrounds={"foregrounds-emoji3d": 0.6, "foregrounds-people": 0.8, "foregrounds-grocery": 0.3},
+        backgrounds={
+            "backgrounds-places": 1.0,
+            "backgrounds-shelves": 0.5,
+            "backgrounds-wallpapers": 0.7,
+            "backgrounds-caltech": 0.6,
+        },
+    ),
+    snapshots={4500: 0.25},
+    half_weights=True,
+)

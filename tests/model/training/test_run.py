@@ -1,0 +1,138 @@
+"""One run: what it computes, what a kill costs it, what comes out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.nets.lite import Lite
+from model.training.batches import Batch
+from model.training.pictures import Pixels
+from model.training.recipe import Phase, Precision, Recipe
+from model.training.run import Run, working_precision
+from model.training.scenes import Scenes
+from model.training.team import Team
+from tests.model.training.conftest import disc
+
+CPU = torch.device("cpu")
+TEAM = Team(CPU)
+
+
+def opened(recipe: Recipe, data: Path, out: Path) -> tuple[Run, Scenes]:
+    scenes = Scenes(data, recipe.data, CPU, size=recipe.batch, seed=recipe.seed)  # type: ignore[arg-type]
+    return Run(recipe, data, out, TEAM, data), scenes
+
+
+def test_export_is_half_precision_and_loads_strictly(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(replace(recipe, snapshots={}), data, tmp_path / "run", TEAM, data)
+    run.export()
+    weights = load_file(tmp_path / "run" / "lite.safetensors")
+    assert {t.dtype for t in weights.values() if t.is_floating_point()} == {torch.float16}
+    network = Lite()
+    network.load_state_dict(weights, strict=True)
+    assert (tmp_path / "run" / "lite.golden.npy").is_file()
+
+
+def test_the_result_blends_the_snapshots(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    run, scenes = opened(recipe, data, tmp_path)
+    run.advance(scenes)
+    earlier = run.average["context.reduce.weight"].clone()
+    run.advance(scenes)
+    later = run.average["context.reduce.weight"]
+    assert not torch.equal(earlier, later)
+    run.export()
+    written = load_file(tmp_path / "lite.safetensors")["context.reduce.weight"]
+    assert torch.equal(written, (0.25 * earlier + 0.75 * later).half())
+
+
+def test_training_learns(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    longer = replace(recipe, phases=(Phase(side=32, steps=100),), warmup_steps=1, batch=8)
+    run, scenes = opened(longer, data, tmp_path)
+    losses = [float(run.advance(scenes)) for _ in range(16)]
+    assert sum(losses[-4:]) < 0.97 * sum(losses[:4])
+
+
+class Parts:
+    """A source whose batches are a whole one's parts, in turns. count: of the parts."""
+
+    pictures, described = 4, ()
+
+    def __init__(self, whole: Batch, count: int) -> None:
+        self.parts = list(zip(whole.pictures.chunk(count), whole.mattes.chunk(count), strict=True))
+
+    def batch(self, turn: int, side: int) -> Batch:
+        return Batch(*self.parts[turn % len(self.parts)])
+
+    def held_out(self) -> list[Pixels]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_accumulated_gradients_are_those_of_the_batches_together(
+    data: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """The mean of two batches' gradients, for which batch norm must not tell a batch from its half."""
+    plain = replace(recipe, precision="float32", optimizer="adam", weight_decay=0.0)
+    gradients = []
+    for accumulate in (1, 2):
+        run, scenes = opened(replace(plain, accumulate=accumulate), data, tmp_path / str(accumulate))
+        for module in run.network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+        run.advance(Parts(scenes.batch(0, 32), accumulate))
+        gradients.append({name: p.grad for name, p in run.network.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-2, atol=2e-3, msg=name)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_every_precision_trains_and_resumes_identically(
+    data: Path, recipe: Recipe, tmp_path: Path, precision: Precision
+) -> None:
+    recipe = replace(recipe, precision=precision, phases=(Phase(side=32, steps=3),), snapshots={})
+    whole, scenes = opened(recipe, data, tmp_path)
+    whole.advance(scenes)
+    whole.save()
+    expected = [float(whole.advance(scenes)) for _ in range(2)]
+    resumed, scenes = opened(recipe, data, tmp_path)
+    assert resumed.step == 1
+    assert [float(resumed.advance(scenes)) for _ in range(2)] == expected
+    assert {p.dtype for p in resumed.network.parameters()} == {torch.float32}
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    Run(recipe, data, tmp_path, TEAM, data).save()
+    with pytest.raises(ValueError, match="of another recipe"):
+        Run(replace(recipe, batch=5), data, tmp_path, TEAM, data)
+
+
+def test_the_best_weights_are_kept(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(replace(recipe, snapshots={}), data, tmp_path, TEAM, data)
+    pictures = [np.dstack([picture, matte]) for picture, matte in (disc(seed, 64) for seed in range(3))]
+    best = run.validate(pictures)
+    kept = {name: value.clone() for name, value in run.average.items()}
+    for value in run.average.values():
+        if value.is_floating_point():
+            value.fill_(torch.nan)
+    run.validate(pictures)
+    assert run.best == best, "nothing that is no number is better"
+    run.export()
+    written = load_file(tmp_path / "lite.safetensors")
+    assert torch.equal(written["context.reduce.weight"], kept["context.reduce.weight"].half())
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        pytest.param("float32", None, id="float32"),
+        pytest.param("bfloat16", torch.bfloat16, id="bfloat16"),
+        pytest.param("float16", torch.float16, id="float16"),
+    ],
+)
+def test_working_precision(precision: Precision, dtype: torch.dtype | None) -> None:
+    assert working_precision(precision, CPU) is dtype
