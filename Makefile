@@ -51,6 +51,7 @@ docs: setup ## Writes the generated pages again.
 	$(BIN)/python -m docs.configuration
 	$(BIN)/python -m docs.reference
 	$(BIN)/python -m docs.openapi_document
+	$(BIN)/python -m deploy.grafana.dashboard
 	$(BIN)/python -m docs.pictures
 
 site: setup ## The documentation as a site in site/, without a request to anybody.

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -32,7 +33,9 @@ from api.routes.removebg.answers import failure as removebg_failure
 from api.settings import Settings, SettingsError
 from api.source.fetch import HttpFetcher
 from api.source.isolation import DecodePool
+from api.stopwatch import Stopwatch
 from api.storage import ServedStore, StoreConfig, open_store
+from api.tracing import Tracing, open_tracing
 from api.types import Decoder, Engine, Fetcher, Store
 from model import heap
 
@@ -53,6 +56,7 @@ class Service:
     store: Store
     executor: Executor
     pipeline: Pipeline
+    tracing: Tracing
     started: bool = False
     draining: bool = False
     lost: str | None = None
@@ -65,6 +69,7 @@ class Service:
             # Pictures run side by side, each on one core: threads within one would wait for one another.
             cv2.setNumThreads(1)
             stack.enter_context(threadpool_limits(1, user_api="blas"))
+            stack.push_async_callback(self.tracing.close)
             stack.callback(self.executor.shutdown, wait=False, cancel_futures=True)
             stack.push_async_callback(self.fetcher.close)
             stack.push_async_callback(self.store.close)
@@ -94,6 +99,7 @@ def assemble(
     decoder: Decoder | None = None,
     engine: Engine | None = None,
     store: Store | None = None,
+    tracing: Tracing | None = None,
     patience: float | None = None,
 ) -> Service:
     """Builds the parts that are not given. patience: see Pipeline. Raises SettingsError."""
@@ -103,7 +109,18 @@ def assemble(
         service.lost = reason
 
     try:
-        engine = engine or LocalEngine(settings.engine, on_batch=metrics.batch, on_lost=lose)
+        tracing = traced = tracing or open_tracing(settings.tracing)
+    except ValueError as exc:
+        raise SettingsError(f"OBJECTCUT_TRACING__ENDPOINT: {exc}") from exc
+
+    def answered(model: str, wait: float, batch: int) -> None:
+        metrics.waited(model, wait)
+        traced.note(model=model, queue_wait_ms=round(wait * 1000, 1), batch_size=batch)
+
+    try:
+        engine = engine or LocalEngine(
+            settings.engine, on_batch=metrics.batch, on_answer=answered, on_lost=lose
+        )
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
     fetcher = fetcher or HttpFetcher(settings.fetch, on_refusal=metrics.refused)
@@ -122,9 +139,9 @@ def assemble(
         pictures=settings.pictures_at_once(),
         patience=patience,
         naming_key=settings.naming_key(),
-        observe=metrics.stage,
+        stopwatch=partial(Stopwatch, metrics.stage, tracing.stage),
     )
-    service = Service(settings, metrics, fetcher, decoder, engine, store, executor, pipeline)
+    service = Service(settings, metrics, fetcher, decoder, engine, store, executor, pipeline, tracing)
     return service
 
 
@@ -157,6 +174,7 @@ def create_app(
     engine: Engine | None = None,
     store: Store | None = None,
     accounts: Accounts | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The HTTP service. Its Service is `app.state.service`.
 
@@ -170,6 +188,7 @@ def create_app(
         decoder=decoder,
         engine=engine,
         store=store,
+        tracing=tracing,
         patience=settings.limits.queue_timeout,
     )
     in_flight = InFlight(
@@ -185,7 +204,9 @@ def create_app(
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ACCOUNTS__REDIS_URL: {exc}") from exc
     gate = Gate(settings.limits, in_flight, accounts)
+    service.metrics.gauge("ready", "1 while /readyz says 200.", lambda: service.readiness()["ready"])
     service.metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
+    service.metrics.gauge("in_flight_limit", "Requests that may be.", lambda: settings.limits.in_flight)
     service.metrics.gauge("queue_depth", "Pictures waiting for a device.", lambda: service.engine.waiting)
 
     @asynccontextmanager
@@ -226,6 +247,7 @@ def create_app(
         Exchanges,
         metrics=service.metrics,
         send_timeout=settings.limits.send_timeout,
+        tracing=service.tracing,
         dialects={removebg.PREFIX: removebg_failure},
     )
     if settings.cors_origins:

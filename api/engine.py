@@ -54,6 +54,8 @@ class LocalEngine:
     """api.types.Engine over Residency, Batcher and LoadedModel.
 
     on_batch: called with the model's name and the number of pictures after every batch.
+    on_answer: called in the context of a caller who has its matte, with the model's name, the seconds in the
+        queue and the pictures in its batch.
     on_lost: called with the reason when a device is lost for good: the process should be replaced.
     registry: the models that requests may name.
     Raises ValueError when the configuration names a model that does not exist.
@@ -64,6 +66,7 @@ class LocalEngine:
         config: EngineConfig,
         *,
         on_batch: Callable[[str, int], None] | None = None,
+        on_answer: Callable[[str, float, int], None] | None = None,
         on_lost: Callable[[str], None] | None = None,
         registry: Mapping[str, ModelSpec] = REGISTRY,
     ) -> None:
@@ -71,6 +74,7 @@ class LocalEngine:
             raise ValueError(f"no such model: {', '.join(unknown)}; there are {', '.join(registry)}")
         self._config = config
         self._on_batch = on_batch
+        self._on_answer = on_answer
         self._on_lost = on_lost
         self._registry = registry
         self._started = False
@@ -219,6 +223,7 @@ class LocalEngine:
             # What a device has room and work for is so many pixels, measured at the model's own size.
             cost=lambda picture: max(1.0, math.prod(picture.shape[:2]) / pixels),
             on_batch=partial(self._on_batch, name) if self._on_batch else None,
+            on_answer=partial(self._on_answer, name) if self._on_answer else None,
             on_lost=partial(self._lose, name),
         )
 

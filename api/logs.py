@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.tracing import TRACE_ID
+
 REQUESTS = logging.getLogger("objectcut.requests")
 SERVICE = logging.getLogger("objectcut")
 REQUEST_ID: ContextVar[str] = ContextVar("REQUEST_ID")
@@ -38,6 +40,8 @@ class JsonFormatter(logging.Formatter):
         }
         if request_id := REQUEST_ID.get(None):
             line["request_id"] = request_id
+        if trace_id := TRACE_ID.get(None):
+            line["trace_id"] = trace_id
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from api import problems
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 20)
+_SHED = ("overloaded", "draining")
 _BATCH = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 
 
@@ -17,6 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._requests = Counter(
             "objectcut_requests",
             "Requests answered.",
@@ -52,7 +56,13 @@ class Metrics:
         self._batches = Histogram(
             "objectcut_batch_size", "Pictures per run.", ("model",), buckets=_BATCH, registry=self.registry
         )
-
+        self._waits = Histogram(
+            "objectcut_queue_seconds",
+            "Wait of a picture for its batch to start.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._caps = Gauge(
             "objectcut_batch_cap",
             "Pictures that a batch may hold, as measured; fewer for a while after memory ran out.",
@@ -66,6 +76,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        # A counter that begins with its first failure hides that one from rate() and increase().
+        for kind in problems.kinds():
+            self._errors.labels(kind.code)
+        for code in _SHED:
+            self._shed.labels(code)
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one finished request."""
         self._requests.labels(method, route, str(status)).inc()
@@ -74,7 +90,7 @@ class Metrics:
     def error(self, code: str) -> None:
         """Counts one failed request; those that we turned away are counted as shed, too."""
         self._errors.labels(code).inc()
-        if code in ("overloaded", "draining"):
+        if code in _SHED:
             self._shed.labels(code).inc()
 
     def stage(self, stage: str, seconds: float) -> None:
@@ -88,6 +104,10 @@ class Metrics:
     def batch(self, model: str, size: int) -> None:
         """Notes one run of a network."""
         self._batches.labels(model).observe(size)
+
+    def waited(self, model: str, seconds: float) -> None:
+        """Notes how long a picture has waited for its batch."""
+        self._waits.labels(model).observe(seconds)
 
     def models(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
         """Notes which models are loaded. facts: by name, see api.types.Engine.status."""

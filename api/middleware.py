@@ -20,6 +20,7 @@ from api import problems
 from api.errors import ClientGone, ObjectCutError
 from api.logs import REQUEST_ID, REQUESTS
 from api.metrics import Metrics
+from api.tracing import Tracing, Untraced
 
 Dialect = Callable[[ObjectCutError, Request], Response]
 
@@ -83,6 +84,7 @@ class Exchanges:
         *,
         metrics: Metrics,
         send_timeout: float,
+        tracing: Tracing | None = None,
         dialects: Mapping[str, Dialect] | None = None,
     ) -> None:
         """send_timeout: seconds that a client may take over each piece of its answer.
@@ -92,12 +94,17 @@ class Exchanges:
         self.app = app
         self._dialects = dialects or {}
         self._metrics = metrics
+        self._tracing = tracing or Untraced()
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        with self._tracing.request(scope):
+            await self._exchange(scope, receive, send)
+
+    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = scope[_KEY] = Exchange(_request_id(scope))
         REQUEST_ID.set(exchange.id)
         started = time.perf_counter()
@@ -153,7 +160,9 @@ class Exchanges:
         error = exchange.error
         status = exchange.status or (error.status if error else 499)
         # A label's values last as long as the process: strangers must not be able to make up new ones.
-        self._metrics.request(method if method in _METHODS else "-", route, status, seconds)
+        method_label = method if method in _METHODS else "-"
+        self._metrics.request(method_label, route, status, seconds)
+        self._tracing.answered(method_label, route, status, exchange.id)
         fields = {
             "request_id": exchange.id,
             "method": method,

@@ -64,7 +64,7 @@ class Pipeline:
     pictures: how many jobs may have decoded pictures in memory at once. patience: seconds that a job waits
     to be one of them; None: until its deadline.
     naming_key: without it nobody can tell the names of stored objects. At most 64 bytes.
-    observe: is told each stage's name and seconds.
+    stopwatch: makes one for each job, which is told its stages.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class Pipeline:
         pictures: int = 8,
         patience: float | None = None,
         naming_key: bytes = b"",
-        observe: Callable[[str, float], None] | None = None,
+        stopwatch: Callable[[], Stopwatch] = Stopwatch,
     ) -> None:
         self._fetcher, self._decoder, self._engine, self._store = fetcher, decoder, engine, store
-        self._executor, self._naming_key, self._observe = executor, naming_key, observe
+        self._executor, self._naming_key, self._stopwatch = executor, naming_key, stopwatch
         self._pictures = Turns(pictures, patience)
 
     async def remove_background(self, job: Job, deadline: Deadline, *, spend: Spend | None = None) -> Outcome:
         """One photo's cutout. spend: told its megapixels, may refuse. Raises ObjectCutError, ModelError."""
-        stage, wish = Stopwatch(self._observe), job.options
+        stage, wish = self._stopwatch(), job.options
         decode = partial(self._decoder.decode, deadline=deadline)
         matte = partial(self._engine.matte, model=wish.model, resolution=wish.resolution, deadline=deadline)
         on_cpu = partial(asyncio.get_running_loop().run_in_executor, self._executor)

@@ -25,6 +25,7 @@ from api.source.decode import DecodeLimits
 from api.source.fetch import FetchConfig
 from api.source.isolation import IsolationConfig
 from api.storage import StoreConfig
+from api.tracing import TracingConfig
 from model.config import EngineConfig
 
 PREFIX = "OBJECTCUT_"
@@ -105,6 +106,7 @@ class Settings(BaseSettings):
     accounts: AccountsConfig = Field(AccountsConfig(), description="Keys, plans and credits.")
     removebg: RemoveBgConfig = Field(RemoveBgConfig(), description="The contract of remove.bg, /v1.0.")
     logs: LogConfig = Field(LogConfig(), description="Logs.")
+    tracing: TracingConfig = Field(TracingConfig(), description="Traces.")
 
     @model_validator(mode="before")
     @classmethod

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TypeVar
 
 from api.errors import DeadlineExceeded
+from api.tracing import Span
 from model.deadline import Deadline
 
 T = TypeVar("T")
@@ -15,17 +16,18 @@ T = TypeVar("T")
 class Stopwatch:
     """timings: ms by stage, waiting included; a stage that ran twice is added up."""
 
-    def __init__(self, observe: Callable[[str, float], None] | None = None) -> None:
-        """observe: is told each stage's name and seconds when it has succeeded."""
+    def __init__(self, observe: Callable[[str, float], None] | None = None, span: Span = nullcontext) -> None:
+        """observe: is told each stage's name and seconds when it has succeeded. span: around each stage."""
         self.timings: dict[str, float] = {}
-        self._observe = observe
+        self._observe, self._span = observe, span
         self._stage = "the start"
 
     async def __call__(self, stage: str, work: Awaitable[T]) -> T:
         """What `work` gives."""
         self._stage = stage
         started = time.perf_counter()
-        result = await work
+        with self._span(stage):
+            result = await work
         seconds = time.perf_counter() - started
         if self._observe:
             self._observe(stage, seconds)

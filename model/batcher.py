@@ -25,12 +25,17 @@ R = TypeVar("R")
 
 @dataclass(eq=False, slots=True)
 class _Job(Generic[T, R]):
-    """One caller's item. since: seconds on the loop's clock."""
+    """One caller's item. since, started: seconds on the loop's clock, when it came and when it was last run.
+
+    companions: items of that run, itself included.
+    """
 
     item: T
     deadline: Deadline
     result: asyncio.Future[R]
     since: float
+    started: float = 0.0
+    companions: int = 0
 
     def wanted(self) -> bool:
         """Whether somebody still waits and there is time left; tells the caller when time has run out."""
@@ -59,6 +64,8 @@ class Batcher(Generic[T, R]):
     max_queue: items that may wait, those on the device not counted.
     streams: batches on the device at once; `executor` must have as many threads.
     on_batch: called after every run that succeeded, with the number of its items.
+    on_answer: called in the context of a caller who has a result, with the seconds for which its item waited
+        and the number of items in its run.
     clock: monotonic, seconds. jitter: a factor on each Retry-After. Seams for tests.
     """
 
@@ -74,6 +81,7 @@ class Batcher(Generic[T, R]):
         group: Callable[[T], Hashable] = lambda _: None,
         cost: Callable[[T], float] = lambda _: 1.0,
         on_batch: Callable[[int], None] | None = None,
+        on_answer: Callable[[float, int], None] | None = None,
         on_lost: Callable[[DeviceLost], None] | None = None,
         oom_hold: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
@@ -88,6 +96,7 @@ class Batcher(Generic[T, R]):
         self._group = group
         self._cost = cost
         self._on_batch = on_batch
+        self._on_answer = on_answer
         self._on_lost = on_lost
         self._oom_hold = oom_hold
         self._clock = clock
@@ -135,12 +144,15 @@ class Batcher(Generic[T, R]):
         self._schedule()
         try:
             async with asyncio.timeout(deadline.remaining()):
-                return await job.result
+                result = await job.result
         except TimeoutError:
             raise DeadlineExceeded("no time left before the result") from None
         finally:
             if job in self._queue:
                 self._queue.remove(job)
+        if self._on_answer:
+            self._on_answer(job.started - job.since, job.companions)
+        return result
 
     async def drain(self) -> None:
         """Refuses new items from now on and returns when the accepted ones have their answers."""
@@ -212,6 +224,9 @@ class Batcher(Generic[T, R]):
     async def _attempt_whole(self, jobs: list[_Job[T, R]]) -> None:
         half = len(jobs) // 2
         try:
+            started = asyncio.get_running_loop().time()
+            for job in jobs:
+                job.started, job.companions = started, len(jobs)
             results = await self._timed_run([job.item for job in jobs])
         except DeviceLost as exc:
             self._lose(jobs, exc)

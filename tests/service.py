@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api.accounts import Accounts
 from api.app import Service, create_app
 from api.settings import Settings
+from api.tracing import Tracing
 from api.types import Decoder, Engine, Fetcher, Store
 from tests.fakes import BASE_URL, FakeEngine, FakeFetcher, InlineDecoder, memory_store
 
@@ -49,6 +50,7 @@ async def serving(
     engine: Engine | None = None,
     store: Store | None = None,
     accounts: Accounts | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Served]:
     """Serves in this process. settings: over `anonymous=True`, one thread."""
     app = create_app(
@@ -58,6 +60,7 @@ async def serving(
         engine=engine or FakeEngine(),
         store=store or memory_store(),
         accounts=accounts,
+        tracing=tracing,
     )
     transport = httpx.ASGITransport(app)
     async with (

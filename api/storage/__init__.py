@@ -1,10 +1,10 @@
-"""Where finished pictures go: one protocol (api.types.Store), one contract suite, three places."""
+"""Where finished pictures go: one protocol (api.types.Store), one contract suite, four places."""
 
 import secrets
 import time
 from collections.abc import Callable
 
-from api.storage.config import GcsConfig, StoreConfig
+from api.storage.config import GcsConfig, S3Config, StoreConfig
 from api.storage.local import LocalStore
 from api.storage.memory import MemoryStore
 from api.storage.served import ServedStore, path_of
@@ -15,6 +15,7 @@ __all__ = [
     "GcsConfig",
     "LocalStore",
     "MemoryStore",
+    "S3Config",
     "ServedStore",
     "StoreConfig",
     "UrlSigner",
@@ -26,7 +27,8 @@ __all__ = [
 def open_store(config: StoreConfig, *, clock: Callable[[], float] = time.time) -> Store:
     """The store that the configuration asks for. One that is a ServedStore has to be started, too.
 
-    clock: seconds since 1970. Raises OSError (the directory), ValueError (Google's credentials).
+    clock: seconds since 1970. Raises OSError (the directory), ValueError (a bucket's credentials, or its
+    library, which is an extra).
     """
     keys = [key.get_secret_value().encode() for key in config.signing_keys]
     match config.kind:
@@ -55,3 +57,10 @@ def open_store(config: StoreConfig, *, clock: Callable[[], float] = time.time) -
             from api.storage.gcs import GcsStore
 
             return GcsStore(config.gcs, ttl_seconds=config.ttl_seconds, clock=clock)
+        case "s3":
+            try:
+                from api.storage.s3 import S3Store
+            except ImportError as exc:
+                raise ValueError("kind=s3 needs `pip install 'objectcut[s3]'`") from exc
+
+            return S3Store(config.s3, ttl_seconds=config.ttl_seconds, clock=clock)

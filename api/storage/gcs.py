@@ -7,13 +7,12 @@ module imports Google's libraries; open_store does so only for `kind=gcs`.
 
 import json
 import os
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import google.auth
 import requests
@@ -25,14 +24,12 @@ from google.cloud.storage.bucket import LifecycleRuleDelete
 from google.cloud.storage.exceptions import DataCorruption
 from google.oauth2.service_account import Credentials as ServiceAccount
 
-from api.errors import DeadlineExceeded, NotFound, ObjectCutError, StoreUnavailable
+from api.errors import NotFound
+from api.storage.attempts import Attempts
 from api.storage.breaker import Breaker
 from api.storage.config import GcsConfig
 from api.storage.served import checked, link_end
-from api.storage.threads import BoundedThreads
 from api.types import Deadline, Encoded, Link, StoredObject
-
-T = TypeVar("T")
 
 _TRANSIENT_CODES = {408, 429, 500, 502, 503, 504}
 _FAILURES = (answers.GoogleAPICallError, requests.RequestException, GoogleAuthError, DataCorruption)
@@ -67,18 +64,26 @@ class GcsStore:
             project=config.project or project, credentials=self._credentials, client_options=options
         )
         self._bucket = self._client.bucket(config.bucket)
-        self._threads = BoundedThreads(config.workers, "gcs-store")
-        self._breaker = breaker or Breaker()
+        self._attempts = Attempts(
+            config,
+            "gcs-store",
+            failures=_FAILURES,
+            transient=_is_transient,
+            timeouts=(requests.Timeout,),
+            breaker=breaker,
+        )
 
     async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
-        return await self._run(partial(self._put, checked(key), item, dict(facts)), deadline, "storing")
+        return await self._attempts.run(
+            partial(self._put, checked(key), item, dict(facts)), deadline, "storing"
+        )
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
-        return await self._run(partial(self._find, checked(key)), deadline, "finding")
+        return await self._attempts.run(partial(self._find, checked(key)), deadline, "finding")
 
     async def delete(self, key: str, *, deadline: Deadline) -> None:
         # Once only: after a lost answer, a second try could not tell "already gone" from "never there".
-        await self._run(partial(self._delete, checked(key)), deadline, "deleting", tries=1)
+        await self._attempts.run(partial(self._delete, checked(key)), deadline, "deleting", tries=1)
 
     async def ensure_lifecycle(self, days: int, *, deadline: Deadline) -> bool:
         """Makes the bucket remove objects `days` after they were last put; says whether that was news.
@@ -88,45 +93,15 @@ class GcsStore:
         """
         if timedelta(days=days) < self._ttl:
             raise ValueError(f"{days} days are less than the life of an object ({self._ttl})")
-        return await self._run(partial(self._ensure_lifecycle, days), deadline, "setting the lifecycle")
+        return await self._attempts.run(
+            partial(self._ensure_lifecycle, days), deadline, "setting the lifecycle"
+        )
 
     async def close(self) -> None:
-        await self._threads.close()
+        await self._attempts.close()
         self._client.close()
 
-    async def _run(
-        self, operation: Callable[[float], T], deadline: Deadline, stage: str, tries: int | None = None
-    ) -> T:
-        self._breaker.check()
-        call = partial(self._tried, operation, deadline, stage, tries or self._config.tries)
-        return await self._threads.run(call, deadline=deadline, stage=stage)
-
-    # What follows runs in the store's threads. `timeout` (s) bounds each request to the bucket.
-
-    def _tried(self, operation: Callable[[float], T], deadline: Deadline, stage: str, tries: int) -> T:
-        for number in range(1, tries + 1):
-            timeout = min(self._config.try_seconds, deadline.remaining())
-            if timeout <= 0:
-                raise DeadlineExceeded(f"no time left while {stage}")
-            try:
-                result = operation(timeout)
-            except ObjectCutError:
-                self._breaker.succeeded()
-                raise
-            except _FAILURES as exc:
-                failure = exc
-                if not _is_transient(exc):
-                    break
-                if not isinstance(exc, requests.Timeout) or timeout == self._config.try_seconds:
-                    self._breaker.failed()  # a wait that our own caller cut short says nothing of the server
-            else:
-                self._breaker.succeeded()
-                return result
-            pause = random.uniform(0, 0.1 * 2**number)  # noqa: S311 - jitter
-            if number == tries or pause >= deadline.remaining():
-                break
-            time.sleep(pause)
-        raise StoreUnavailable(f"{stage}: {failure!r}", retry_after=2) from failure
+    # What follows runs in threads. `timeout` (s) bounds each request to the bucket.
 
     def _put(self, key: str, item: Encoded, facts: dict[str, str], timeout: float) -> Link:
         blob, now = self._blob(key), self._now()

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Parts:
             "store": self.store,
             "executor": self.executor,
             "naming_key": b"key",
-            "observe": lambda stage, _: self.seen.append(stage),
+            "stopwatch": partial(Stopwatch, lambda stage, _: self.seen.append(stage)),
         }
         self.pipeline = Pipeline(**parts | given)
 

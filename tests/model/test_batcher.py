@@ -7,10 +7,12 @@ the next good request answered.
 import asyncio
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from model.batcher import Batcher
 from model.deadline import Deadline
 from model.errors import DeadlineExceeded, DeviceLost, Draining, InferenceFailed, OutOfMemory, Overloaded
 from tests.fakes import FakeClock
@@ -24,6 +26,41 @@ async def test_callers_of_one_moment_share_a_batch() -> None:
         assert await outcomes(batcher, range(8)) == [0, 10, 20, 30, 40, 50, 60, 70]
         assert device.sizes == [8]
         assert told == [8]
+
+
+async def test_callers_are_told_their_wait_and_their_company() -> None:
+    device = ScriptedDevice()
+    told: list[tuple[str, float, int]] = []
+    name: ContextVar[str] = ContextVar("name")
+
+    async def call(batcher: Batcher[int, int], item: int) -> None:
+        name.set(f"caller {item}")
+        await batcher.submit(item, later())
+
+    async with serving(
+        device,
+        alive=False,
+        max_batch=2,
+        on_answer=lambda seconds, size: told.append((name.get(), seconds, size)),
+    ) as batcher:
+        device.gate.clear()
+        first = asyncio.create_task(call(batcher, 1))
+        await device.busy()
+        others = [asyncio.create_task(call(batcher, item)) for item in (2, 3)]
+        await asyncio.sleep(0.05)
+        device.gate.set()
+        await asyncio.gather(first, *others)
+        assert [(who, size) for who, _, size in told] == [("caller 1", 1), ("caller 2", 2), ("caller 3", 2)]
+        assert told[0][1] < min(told[1][1], told[2][1])
+        assert min(told[1][1], told[2][1]) >= 0.04
+
+
+async def test_who_gets_no_result_is_told_nothing_of_a_wait() -> None:
+    device = ScriptedDevice(poison={1})
+    told: list[int] = []
+    async with serving(device, alive=False, on_answer=lambda _, size: told.append(size)) as batcher:
+        assert kinds(await outcomes(batcher, [1])) == [InferenceFailed]
+        assert told == []
 
 
 async def test_more_than_a_batch_is_more_than_one_batch() -> None:

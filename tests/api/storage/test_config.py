@@ -16,6 +16,10 @@ REFUSED = [
     pytest.param({"ttl_second": 60}, "ttl_second", id="unknown field"),
     pytest.param({"gcs": {"buckett": "x"}}, "buckett", id="unknown field of the bucket"),
     pytest.param({"kind": "gcs"}, "bucket", id="no bucket"),
+    pytest.param({"kind": "s3"}, "bucket", id="no bucket of S3"),
+    pytest.param({"s3": {"access_key_id": "x"}}, "go together", id="half a key"),
+    pytest.param({"s3": {"endpoint": "minio:9000"}}, "endpoint", id="endpoint that is no URL"),
+    pytest.param({"s3": {"public_url": "https://cdn.test/x/"}}, "public_url", id="slash at the end"),
     pytest.param({"ttl_seconds": 59}, "ttl_seconds", id="life too short"),
     pytest.param({"ttl_seconds": 366 * 86_400}, "ttl_seconds", id="life too long"),
     pytest.param({"base_url": "ftp://cut.test"}, "base_url", id="not http"),
@@ -43,8 +47,11 @@ def test_secrets_are_never_shown() -> None:
 
 def test_every_field_is_described() -> None:
     schema = StoreConfig.model_json_schema()
-    fields = schema["properties"] | schema["$defs"]["GcsConfig"]["properties"]
-    assert [name for name, field in fields.items() if "description" not in field and name != "gcs"] == []
+    buckets = {"gcs": "GcsConfig", "s3": "S3Config"}
+    fields = [*schema["properties"].items()]
+    for definition in buckets.values():
+        fields += schema["$defs"][definition]["properties"].items()
+    assert [name for name, field in fields if "description" not in field and name not in buckets] == []
 
 
 async def test_opens_memory() -> None:
@@ -81,6 +88,6 @@ async def test_configured_keys_sign_and_none_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "signing-key").exists()
 
 
-def test_google_is_imported_only_for_its_bucket() -> None:
-    code = "import sys, api.storage; sys.exit(bool({'google.auth', 'requests'} & set(sys.modules)))"
+def test_clients_of_buckets_are_imported_only_for_them() -> None:
+    code = "import sys, api.storage; sys.exit(bool({'google.auth', 'requests', 'boto3'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
