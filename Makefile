@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow test-clients check format docs site bench load soak compare clean
+.PHONY: help setup demo serve test test-slow test-clients test-deploy check format docs site bench load soak compare clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ serve: setup ## Runs the service with its page on http://127.0.0.1:$(PORT)/ for 
 	$(BIN)/objectcut serve --port $(PORT) --anonymous
 
 test: setup ## Every test that belongs to a change, in a few minutes.
-	$(BIN)/pytest -m 'not slow and not clients'
+	$(BIN)/pytest -m 'not slow and not clients and not deploy'
 
 test-slow: setup ## The long suites: 5,000 mutated images and what else takes minutes.
 	$(BIN)/pytest -m slow --timeout 3600
@@ -33,6 +33,9 @@ test-slow: setup ## The long suites: 5,000 mutated images and what else takes mi
 test-clients: setup ## Published clients of remove.bg, unchanged, against the service; says what it could not install.
 	$(BIN)/python -m tests.clients.install
 	$(BIN)/pytest -m clients tests/clients
+
+test-deploy: setup ## The real Traefik, with the shipped configuration, before real services and workers; ends with figures.
+	$(BIN)/pytest -m deploy tests/deploy
 
 check: setup ## Format, lint, types, layers, and that the generated docs are fresh.
 	$(BIN)/ruff format --check .

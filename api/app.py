@@ -1,7 +1,7 @@
 """The composition root: settings in, a running service out. The only place that knows every part."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ from api import finishing, openapi
 from api import settings as configuration
 from api.accounts import Accounts, open_accounts
 from api.engine import LocalEngine
+from api.fleet.processes import WorkerProcesses
+from api.fleet.remote import RemoteEngine
 from api.limits import Gate, InFlight
 from api.logs import SERVICE
 from api.metrics import Metrics
@@ -118,9 +120,7 @@ def assemble(
         traced.note(model=model, queue_wait_ms=round(wait * 1000, 1), batch_size=batch)
 
     try:
-        engine = engine or LocalEngine(
-            settings.engine, on_batch=metrics.batch, on_answer=answered, on_lost=lose
-        )
+        engine = engine or _open_engine(settings, metrics, answered, lose)
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
     fetcher = fetcher or HttpFetcher(settings.fetch, on_refusal=metrics.refused)
@@ -143,6 +143,23 @@ def assemble(
     )
     service = Service(settings, metrics, fetcher, decoder, engine, store, executor, pipeline, tracing)
     return service
+
+
+def _open_engine(
+    settings: Settings,
+    metrics: Metrics,
+    answered: Callable[[str, float, int], None],
+    lose: Callable[[str], None],
+) -> Engine:
+    """In this process, unless there are workers. Raises SettingsError, ValueError: no such model."""
+    workers = settings.workers
+    if not workers.remote:
+        return LocalEngine(settings.engine, on_batch=metrics.batch, on_answer=answered, on_lost=lose)
+    if workers.urls:
+        token = settings.shared_token()
+        return RemoteEngine(settings.engine, workers, urls=workers.urls, token=token)
+    own = WorkerProcesses(workers.count, settings.engine, settings.logs, timeout=settings.limits.timeout)
+    return RemoteEngine(settings.engine, workers, urls=own.urls, token=own.token, workforce=own)
 
 
 @asynccontextmanager

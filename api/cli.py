@@ -9,6 +9,7 @@ import typer
 from api.commands.cut import cut
 from api.commands.doctor import doctor
 from api.commands.evaluate import evaluate
+from api.commands.health import health
 from api.commands.keys import keys
 from api.commands.models import models
 from api.commands.paste_server import paste_server
@@ -16,6 +17,7 @@ from api.commands.serve import serve
 from api.commands.terminal import told, warn
 from api.commands.train import train
 from api.commands.validate import validate
+from api.commands.worker import worker
 from api.errors import ObjectCutError
 
 __all__ = ["app", "main"]
@@ -37,7 +39,7 @@ def objectcut(
     """Finds the subject of a photo and cuts it out."""
 
 
-for command in (cut, serve, paste_server, train, evaluate, validate, doctor):
+for command in (cut, serve, worker, paste_server, train, evaluate, validate, doctor, health):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")

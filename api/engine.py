@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from api.errors import InvalidOptions
+from api import catalogue
 from api.types import Deadline
 from model import runtimes
 from model.batcher import Batcher
@@ -70,8 +70,7 @@ class LocalEngine:
         on_lost: Callable[[str], None] | None = None,
         registry: Mapping[str, ModelSpec] = REGISTRY,
     ) -> None:
-        if unknown := sorted(set(config.models) - registry.keys()):
-            raise ValueError(f"no such model: {', '.join(unknown)}; there are {', '.join(registry)}")
+        catalogue.check_names(config.models, registry)
         self._config = config
         self._on_batch = on_batch
         self._on_answer = on_answer
@@ -95,14 +94,19 @@ class LocalEngine:
         self._started = True
 
     async def matte(
-        self, rgb: RGB, *, model: str, resolution: int | None = None, deadline: Deadline
+        self,
+        rgb: RGB,
+        *,
+        model: str,
+        resolution: int | None = None,
+        deadline: Deadline,
+        alone: bool = False,
     ) -> Alpha:
-        """See api.types.Engine."""
-        spec = self._named(model)
-        try:
-            size = spec.input_size(resolution)
-        except ValueError as exc:
-            raise InvalidOptions(public=f"resolution: {exc}") from exc
+        """See api.types.Engine. alone: the picture is suspected, and shares no batch with others."""
+        spec = catalogue.offered(model, self._config.models, self._registry)
+        if not self._started:
+            raise ModelUnavailable(f"model '{model}' is still being loaded")
+        size = catalogue.input_size(spec, resolution)
         deadline.check("resizing")
         async with self._models.use(model, deadline) as running:
             running.batcher.check_open()  # before any work is spent on a picture that would be turned away
@@ -112,7 +116,7 @@ class LocalEngine:
                     picture = await loop.run_in_executor(self._host, running.network.prepare, rgb, size)
             except TimeoutError:
                 raise DeadlineExceeded("no time left while resizing") from None
-            return await running.batcher.submit(picture, deadline)
+            return await running.batcher.submit(picture, deadline, alone=alone)
 
     async def close(self) -> None:
         """Takes no new pictures and answers the accepted ones, within the configured time."""
@@ -150,22 +154,10 @@ class LocalEngine:
 
     def models(self) -> list[dict[str, Any]]:
         """For GET /v1/models: every model of the registry, and whether a request may name it now."""
-        return [
-            {
-                "name": spec.name,
-                "available": self._started
-                and spec.name in self._config.models
-                and self._models.failure(spec.name) is None,
-                "description": spec.description,
-                "input_width": spec.size[1],
-                "input_height": spec.size[0],
-                "resolutions": spec.sides,
-                "licence": spec.licence,
-                "paper": spec.paper,
-                "source": spec.weights.source,
-            }
-            for spec in self._registry.values()
-        ]
+        return catalogue.described(self._registry, self._available)
+
+    def _available(self, name: str) -> bool:
+        return self._started and name in self._config.models and self._models.failure(name) is None
 
     @property
     def _residents(self) -> Mapping[str, _Running]:
@@ -187,16 +179,6 @@ class LocalEngine:
             "running": running.batcher.running,
             "last_error": running.batcher.last_error,
         }
-
-    def _named(self, model: str) -> ModelSpec:
-        spec = self._registry.get(model)
-        if spec is None:
-            raise InvalidOptions(public=f"model: must be one of {', '.join(self._registry)}")
-        if model not in self._config.models:
-            raise ModelUnavailable(f"model '{model}' is not loaded on this server: {_how_to_load(spec)}")
-        if not self._started:
-            raise ModelUnavailable(f"model '{model}' is still being loaded")
-        return spec
 
     async def _load(self, name: str) -> _Running:
         network = await self._loading(runtimes.load, self._registry[name], self._config)
@@ -231,11 +213,6 @@ class LocalEngine:
         self._models.lose(name, f"model '{name}' has lost its device")
         if self._on_lost:
             self._on_lost(f"{name}: {error}")
-
-
-def _how_to_load(spec: ModelSpec) -> str:
-    first = "" if spec.weights.shipped else f"{spec.bring}, and "
-    return f"its operator can {first}name it in the setting `models`"
 
 
 def _estimate(spec: ModelSpec, config: EngineConfig) -> int:

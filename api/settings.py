@@ -3,21 +3,19 @@
 docs/configuration.py makes docs/CONFIGURATION.md from the models below.
 """
 
-import difflib
 import hmac
 import ipaddress
-import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
+from api import environment
 from api.accounts import AccountsConfig
+from api.environment import PREFIX, Environment, SettingsError, variables
+from api.fleet.config import WorkersConfig
 from api.limits import RequestLimits
 from api.logs import LogConfig
 from api.routes.removebg.config import RemoveBgConfig
@@ -28,8 +26,7 @@ from api.storage import StoreConfig
 from api.tracing import TracingConfig
 from model.config import EngineConfig
 
-PREFIX = "OBJECTCUT_"
-SECRETS = Path("/run/secrets")
+__all__ = ["DERIVED", "PREFIX", "Settings", "SettingsError", "load", "variables"]
 
 DERIVED = {
     f"{PREFIX}STORE__DIRECTORY": f"`cutouts` in {PREFIX}DATA_DIR",
@@ -41,20 +38,8 @@ DERIVED = {
 """Defaults of the groups that the service fills in: see `_fill_groups`."""
 
 
-class SettingsError(Exception):
-    """The configuration is not usable; the text names each variable and what is wrong with it."""
-
-
-class Settings(BaseSettings):
+class Settings(Environment):
     """The whole configuration; each group belongs to the part that it configures."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
 
     secret_access: SecretStr | None = Field(
         None,
@@ -101,25 +86,16 @@ class Settings(BaseSettings):
     decode: DecodeLimits = Field(DecodeLimits(), description="Pictures that are accepted.")
     isolation: IsolationConfig = Field(default_factory=IsolationConfig, description="Where they are decoded.")
     engine: EngineConfig = Field(default_factory=EngineConfig, description="Inference.")
+    worker_token: SecretStr | None = Field(
+        None, description="What workers ask for before they answer: the same text on both sides."
+    )
+    workers: WorkersConfig = Field(WorkersConfig(), description="Inference in processes of their own.")
     store: StoreConfig = Field(StoreConfig(), description="Where results are kept.")
     limits: RequestLimits = Field(RequestLimits(), description="Limits of requests.")
     accounts: AccountsConfig = Field(AccountsConfig(), description="Keys, plans and credits.")
     removebg: RemoveBgConfig = Field(RemoveBgConfig(), description="The contract of remove.bg, /v1.0.")
     logs: LogConfig = Field(LogConfig(), description="Logs.")
     tracing: TracingConfig = Field(TracingConfig(), description="Traces.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_variables(cls, values: Any) -> Any:
-        """A misspelt group (OBJECTCUT_FETHC__TIMEOUT) would silently be no limit at all."""
-        known = {variable.upper() for variable, _ in variables(cls)} | {
-            f"{PREFIX}{name}".upper() for name in cls.model_fields
-        }
-        for variable in os.environ:
-            if variable.upper().startswith(PREFIX) and variable.upper() not in known:
-                near = difflib.get_close_matches(variable.upper(), known, 1)
-                raise ValueError(f"{variable} is not a setting" + (f"; {near[0]} is" if near else ""))
-        return values
 
     @model_validator(mode="after")
     def _fill_groups(self) -> Self:
@@ -145,6 +121,13 @@ class Settings(BaseSettings):
         config: BaseModel = getattr(self, group)
         if name not in config.model_fields_set:
             object.__setattr__(self, group, config.model_copy(update={name: value}))
+
+    def shared_token(self) -> str:
+        """What the workers at `workers.urls` are shown. Raises SettingsError when there is none."""
+        token = self.worker_token.get_secret_value() if self.worker_token else ""
+        if not token:
+            raise SettingsError(f"{PREFIX}WORKER_TOKEN is not set: the workers ask for it")
+        return token
 
     def access(self) -> str | None:
         """The operator's key, if there is one. Raises SettingsError when nobody at all could come in."""
@@ -172,22 +155,4 @@ def load(**overrides: Any) -> Settings:
 
     Raises SettingsError.
     """
-    try:
-        return Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **overrides)
-    except ValidationError as exc:
-        lines = []
-        for finding in exc.errors(include_url=False, include_input=False, include_context=False):
-            name = "__".join(str(part).upper() for part in finding["loc"])
-            what = finding["msg"].removeprefix("Value error, ")
-            lines.append(f"{PREFIX}{name}: {what}" if name else what)
-        raise SettingsError("; ".join(lines)) from exc
-
-
-def variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:
-    """Each variable's name and field, groups unfolded."""
-    for name, field in model.model_fields.items():
-        variable = f"{prefix}{name.upper()}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from variables(field.annotation, f"{variable}__")
-        else:
-            yield variable, field
+    return environment.load(Settings, **overrides)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from api.fleet.settings import WorkerSettings
 from api.settings import DERIVED, PREFIX, Settings, variables
 from docs.generated import keep
 
@@ -22,6 +23,11 @@ Every setting is an environment variable. `objectcut serve` refuses to start whe
 
 This file is made by `python -m docs.configuration`; what it says stands beside the code that it configures.
 """
+WORKER = f"""## Workers
+
+`objectcut worker` has the settings below and, as above, those of inference (`{PREFIX}ENGINE__…`) and of logs
+(`{PREFIX}LOGS__…`); it refuses to start with any other. [OPERATIONS.md](OPERATIONS.md) says how to run them.
+"""
 
 
 def document() -> str:
@@ -31,6 +37,7 @@ def document() -> str:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             prefix = f"{PREFIX}{name.upper()}__"
             sections.append(_table(str(field.description).rstrip("."), variables(field.annotation, prefix)))
+    sections += [WORKER, _rows(_plain(WorkerSettings, PREFIX))]
     return "\n".join(sections)
 
 
@@ -40,7 +47,11 @@ def _plain(model: type[BaseModel], prefix: str) -> Any:
 
 
 def _table(title: str, rows: Any) -> str:
-    lines = [f"## {title}", "", "| Variable | Default | Allowed | What it is |", "|---|---|---|---|"]
+    return f"## {title}\n\n{_rows(rows)}"
+
+
+def _rows(rows: Any) -> str:
+    lines = ["| Variable | Default | Allowed | What it is |", "|---|---|---|---|"]
     for variable, field in rows:
         cells = (
             f"`{variable}`",

@@ -27,7 +27,7 @@ R = TypeVar("R")
 class _Job(Generic[T, R]):
     """One caller's item. since, started: seconds on the loop's clock, when it came and when it was last run.
 
-    companions: items of that run, itself included.
+    companions: items of that run, itself included. alone: in a batch of its own.
     """
 
     item: T
@@ -36,6 +36,7 @@ class _Job(Generic[T, R]):
     since: float
     started: float = 0.0
     companions: int = 0
+    alone: bool = False
 
     def wanted(self) -> bool:
         """Whether somebody still waits and there is time left; tells the caller when time has run out."""
@@ -129,8 +130,8 @@ class Batcher(Generic[T, R]):
         if len(self._queue) >= self._max_queue:
             raise Overloaded(f"{len(self._queue)} items wait already", retry_after=self._retry_after())
 
-    async def submit(self, item: T, deadline: Deadline) -> R:
-        """The item's result.
+    async def submit(self, item: T, deadline: Deadline, *, alone: bool = False) -> R:
+        """The item's result. alone: it is suspected, and shares no batch with others.
 
         Raises Overloaded, Draining, DeviceLost at once; DeadlineExceeded, InferenceFailed, OutOfMemory,
         DeviceLost later. A caller that is cancelled or late leaves the queue at that moment and never
@@ -139,7 +140,7 @@ class Batcher(Generic[T, R]):
         self.check_open()
         deadline.check("the queue")
         loop = asyncio.get_running_loop()
-        job: _Job[T, R] = _Job(item, deadline, loop.create_future(), loop.time())
+        job: _Job[T, R] = _Job(item, deadline, loop.create_future(), loop.time(), alone)
         self._queue.append(job)
         self._schedule()
         try:
@@ -174,7 +175,7 @@ class Batcher(Generic[T, R]):
             self._set_cap(min(2 * self.cap, self._max_batch))
         while self._queue and len(self._tasks) < self._streams:
             jobs = self._next()
-            if self._tasks and len(jobs) < self._limit(jobs):
+            if self._tasks and len(jobs) < self._limit(jobs) and not jobs[0].alone:
                 delay = self._queue[0].since + self._max_wait - asyncio.get_running_loop().time()
                 if delay > 0:
                     self._schedule(delay)
@@ -187,9 +188,12 @@ class Batcher(Generic[T, R]):
 
     def _next(self) -> list[_Job[T, R]]:
         """The oldest item, and those of its group that go with it, in their order."""
-        group = self._group(self._queue[0].item)
-        jobs = (job for job in self._queue if self._group(job.item) == group)
-        return list(itertools.islice(jobs, self._limit([self._queue[0]])))
+        first = self._queue[0]
+        if first.alone:
+            return [first]
+        group = self._group(first.item)
+        jobs = (job for job in self._queue if not job.alone and self._group(job.item) == group)
+        return list(itertools.islice(jobs, self._limit([first])))
 
     def _limit(self, jobs: list[_Job[T, R]]) -> int:
         """How many items like these a batch may hold."""

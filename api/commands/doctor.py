@@ -58,12 +58,14 @@ def doctor(
 def examine(settings: "Settings") -> Iterator[Check]:
     """Every check, cheap ones first."""
     yield Check("python", (3, 11) <= sys.version_info < (3, 14), platform.python_version())
-    yield from (_package(name) for name in NEEDED)
+    remote = settings.workers.remote
+    yield from (_package(name) for name in NEEDED if not (remote and name == "torch"))
     yield from (_package(name, without) for name, without in USEFUL.items())
     yield _key(settings)
     yield _port(settings.host, settings.port)
     yield _disk(settings.data_dir, settings.store.min_free_bytes)
-    yield from _models(settings.engine)
+    if not remote:  # workers test their models themselves
+        yield from _models(settings.engine)
 
 
 def _package(name: str, without: str | None = None) -> Check:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from api.breaker import Breaker
 from api.errors import DeadlineExceeded, ObjectCutError, StoreUnavailable
-from api.storage.breaker import Breaker
 from api.storage.config import BucketConfig
 from api.storage.threads import BoundedThreads
 from api.types import Deadline
@@ -35,7 +35,7 @@ class Attempts:
         self._config = config
         self._failures, self._transient, self._timeouts = failures, transient, timeouts
         self._threads = BoundedThreads(config.workers, name)
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker or Breaker(StoreUnavailable)
 
     async def run(
         self, operation: Callable[[float], T], deadline: Deadline, stage: str, tries: int | None = None

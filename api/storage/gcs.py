@@ -24,9 +24,9 @@ from google.cloud.storage.bucket import LifecycleRuleDelete
 from google.cloud.storage.exceptions import DataCorruption
 from google.oauth2.service_account import Credentials as ServiceAccount
 
+from api.breaker import Breaker
 from api.errors import NotFound
 from api.storage.attempts import Attempts
-from api.storage.breaker import Breaker
 from api.storage.config import GcsConfig
 from api.storage.served import checked, link_end
 from api.types import Deadline, Encoded, Link, StoredObject

@@ -19,9 +19,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
+from api.breaker import Breaker
 from api.errors import NotFound
 from api.storage.attempts import Attempts
-from api.storage.breaker import Breaker
 from api.storage.config import S3Config
 from api.storage.served import checked, link_end
 from api.types import Deadline, Encoded, Link, StoredObject

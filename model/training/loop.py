@@ -80,6 +80,8 @@ def _follow(run: Run, source: Source, checkpoint_every: int) -> None:
                 run.advance(source)
             return
         with SummaryWriter(str(run.out), purge_step=run.step) as log:
+            if every and run.step == 0:
+                _judge(run, held_out, log)  # so that nothing worse than the beginning is exported
             while run.step < run.recipe.steps:
                 loss = run.advance(source)
                 last = run.step == run.recipe.steps

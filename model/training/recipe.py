@@ -8,6 +8,8 @@ from model.training.objectives import ObjectiveName
 
 __all__ = ["Folders", "Packs", "Phase", "Precision", "Recipe", "Synthesis"]
 
+_STRIDE = 32
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -135,13 +137,26 @@ class Recipe:
     def scheduled(self, pictures: int, *, processes: int = 1, steps: int | None = None) -> "Recipe":
         """With steps in place of epochs, and `steps` in all where that is given, the phases in proportion.
 
-        pictures: of an epoch. Raises ValueError for fewer steps than phases.
+        pictures: of an epoch. Raises ValueError for fewer steps than phases, and for sides that no network
+        takes.
         """
+        sides = {phase.side for phase in self.phases}
+        if isinstance(self.data, Folders):
+            sides.add(self.data.load_side)
+            if max(sides) > self.data.load_side:
+                raise ValueError(
+                    f"pictures are loaded at {self.data.load_side} px, a phase wants {max(sides)}"
+                )
+        if wrong := sorted(side for side in sides if side % _STRIDE):
+            raise ValueError(f"sides are multiples of {_STRIDE} px, not {wrong[0]}")
         per_epoch = math.ceil(pictures / (self.batch * self.accumulate * processes))
         phases = [replace(p, steps=p.steps or p.epochs * per_epoch, epochs=0) for p in self.phases]
         if steps is not None:
             phases = _proportioned(phases, steps)
-        return replace(self, phases=tuple(phases))
+        # A shortened run never comes to the later snapshots.
+        total = sum(phase.steps for phase in phases)
+        snapshots = {step: share for step, share in self.snapshots.items() if step <= total}
+        return replace(self, phases=tuple(phases), snapshots=snapshots)
 
     def at(self, step: int) -> tuple[Phase, float]:
         """The phase of a step, and its share of the peak learning rate: warm-up, plateau, linear decay."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api import settings
+from api import environment
 from api.settings import PREFIX, Settings, SettingsError, load, variables
 from docs import configuration
 
@@ -54,7 +54,7 @@ def test_without_a_secret_nothing_is_served(secret: str | None) -> None:
 
 def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "objectcut_secret_access").write_text("from-a-file\n")
-    monkeypatch.setattr(settings, "SECRETS", tmp_path)
+    monkeypatch.setattr(environment, "SECRETS", tmp_path)
     assert load().access() == "from-a-file"
 
 
@@ -92,7 +92,7 @@ def test_names_of_results_depend_on_the_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "field"), [pytest.param(*row, id=row[0].removeprefix(PREFIX)) for row in variables()]
+    ("variable", "field"), [pytest.param(*row, id=row[0].removeprefix(PREFIX)) for row in variables(Settings)]
 )
 def test_every_setting_is_described(variable: str, field: object) -> None:
     assert getattr(field, "description", None), variable

@@ -24,7 +24,7 @@ TEAM = Team(torch.device("cpu"))
 
 def shortened(name: str, network: str, side: int, steps: int) -> Recipe:
     """A paper's own recipe on one folder of small pictures, from random weights."""
-    data = Folders(train=("./train",), validation=("./val",), load_side=side + side // 8)
+    data = Folders(train=("./train",), validation=("./val",), load_side=side + 32)
     recipe = replace(RECIPES[name], network=network, data=data, start="random", batch=2)
     return replace(recipe, phases=(Phase(side=side, steps=steps),), classes=0, validate_every=steps)
 

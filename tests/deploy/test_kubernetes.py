@@ -12,7 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from api.settings import load, variables
+from api.environment import variables
+from api.fleet.settings import WorkerSettings
+from api.settings import Settings, load
 from tests.deploy.test_monitoring import samples
 
 ROOT = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -26,8 +28,6 @@ RAW = [
 ]
 OVERLAYS = sorted(path.name for path in (ROOT / "overlays").iterdir())
 DEPLOYMENTS = [document for document in RAW if document["kind"] == "Deployment"]
-OF_WORKERS = {"OBJECTCUT_WORKERS__URLS", "OBJECTCUT_WORKER_TOKEN"}
-"""Settings of a fleet: told to the service by components/workers alone."""
 
 Document = dict[str, Any]
 
@@ -144,7 +144,7 @@ def test_the_service_starts_with_its_variables(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_variable_is_a_setting(rendered: list[Document]) -> None:
-    known = {variable for variable, _ in variables()} | OF_WORKERS
+    known = {variable for kind in (Settings, WorkerSettings) for variable, _ in variables(kind)}
     for document in rendered:
         if document["kind"] == "ConfigMap":
             assert document["data"].keys() <= known

@@ -78,6 +78,16 @@ async def test_a_batch_holds_items_of_one_group_and_the_oldest_item_says_which()
         assert device.runs == [[1, 3, 5], [2, 4, 6], [7, 9]]
 
 
+async def test_a_suspected_item_shares_no_batch() -> None:
+    device = ScriptedDevice()
+    async with serving(device) as batcher:
+        items = [
+            asyncio.create_task(batcher.submit(item, later(), alone=item in (2, 3))) for item in range(1, 6)
+        ]
+        assert await asyncio.gather(*items) == [10, 20, 30, 40, 50]
+        assert sorted(device.runs[:3]) == [[1, 4, 5], [2], [3]]
+
+
 async def test_no_group_starves_another_one() -> None:
     device = ScriptedDevice()
     device.gate.clear()

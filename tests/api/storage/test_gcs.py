@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceAccount
 
+from api.breaker import Breaker
 from api.errors import DeadlineExceeded, NotFound, StoreUnavailable
 from api.storage import ServedStore, StoreConfig, open_store
-from api.storage.breaker import Breaker
 from api.storage.config import GcsConfig
 from api.storage.gcs import GcsStore, signing_arguments
 from api.types import Deadline, Store
@@ -193,7 +193,7 @@ async def test_a_try_ends_long_before_the_deadline(server: GcsServer, open_gcs: 
 
 
 async def test_breaker_answers_at_once_while_the_server_is_down(server: GcsServer, open_gcs: Open) -> None:
-    store = open_gcs(breaker=Breaker(threshold=5, pause=60))
+    store = open_gcs(breaker=Breaker(StoreUnavailable, threshold=5, pause=60))
     server.script.extend([503] * 6)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):

@@ -12,9 +12,9 @@ import boto3
 import httpx
 import pytest
 
+from api.breaker import Breaker
 from api.errors import DeadlineExceeded, NotFound, StoreUnavailable
 from api.storage import S3Config, ServedStore, StoreConfig, open_store
-from api.storage.breaker import Breaker
 from api.storage.s3 import S3Store
 from api.types import Deadline, Store
 from tests.api.storage.s3_server import BUCKET, KEY_ID, SECRET, Fault, S3Server
@@ -212,7 +212,7 @@ async def test_a_try_ends_long_before_the_deadline(server: S3Server, open_s3: Op
 
 
 async def test_breaker_answers_at_once_while_the_server_is_down(server: S3Server, open_s3: Open) -> None:
-    store = open_s3(breaker=Breaker(threshold=5, pause=60))
+    store = open_s3(breaker=Breaker(StoreUnavailable, threshold=5, pause=60))
     server.script.extend([503] * 6)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):

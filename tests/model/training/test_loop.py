@@ -77,6 +77,8 @@ def test_a_killed_run_continues_identically(tmp_path: Path) -> None:
     assert tiny(data, whole).wait() == 0
     for file in ("lite.safetensors", "lite.golden.npy"):
         assert (out / file).read_bytes() == (whole / file).read_bytes()
+    judged = EventAccumulator(str(whole)).Reload().Scalars("validation/iou")
+    assert [event.step for event in judged] == [0, 6, 12]
 
 
 @pytest.mark.timeout(300)

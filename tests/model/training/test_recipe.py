@@ -45,9 +45,33 @@ def test_steps_of_phases(
     assert scheduled.steps == sum(expected)
 
 
+@pytest.mark.parametrize(
+    ("steps", "left"), [pytest.param(None, [1, 4], id="all"), pytest.param(3, [1], id="cut")]
+)
+def test_a_shortened_run_has_the_snapshots_that_it_comes_to(
+    recipe: Recipe, steps: int | None, left: list[int]
+) -> None:
+    scheduled = replace(recipe, snapshots={1: 0.25, 4: 0.25}).scheduled(9, steps=steps)
+    assert list(scheduled.snapshots) == left
+
+
 def test_fewer_steps_than_phases(recipe: Recipe) -> None:
     with pytest.raises(ValueError, match="2 phases"):
         recipe.scheduled(9, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("side", "load_side", "says"),
+    [
+        pytest.param(48, 64, "multiples of 32 px, not 48", id="phase"),
+        pytest.param(32, 40, "multiples of 32 px, not 40", id="loading"),
+        pytest.param(96, 64, "loaded at 64 px, a phase wants 96", id="too small"),
+    ],
+)
+def test_sides_that_no_network_takes(side: int, load_side: int, says: str) -> None:
+    data = Folders(train=("./train",), validation=(), load_side=load_side)
+    with pytest.raises(ValueError, match=says):
+        replace(RECIPES["basnet"], data=data, phases=(Phase(side, steps=1),)).scheduled(9)
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

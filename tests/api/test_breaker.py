@@ -1,12 +1,12 @@
 import pytest
 
+from api.breaker import Breaker
 from api.errors import StoreUnavailable
-from api.storage.breaker import Breaker
 from tests.contract.store import Clock
 
 
 def broken(clock: Clock) -> Breaker:
-    breaker = Breaker(threshold=3, pause=2, clock=clock)
+    breaker = Breaker(StoreUnavailable, threshold=3, pause=2, clock=clock)
     for _ in range(3):
         breaker.check()
         breaker.failed()
@@ -14,7 +14,7 @@ def broken(clock: Clock) -> Breaker:
 
 
 def test_opens_after_failures_in_a_row_only() -> None:
-    breaker = Breaker(threshold=3, pause=2, clock=Clock(0))
+    breaker = Breaker(StoreUnavailable, threshold=3, pause=2, clock=Clock(0))
     for outcome in (breaker.failed, breaker.failed, breaker.succeeded, breaker.failed, breaker.failed):
         outcome()
     breaker.check()

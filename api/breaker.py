@@ -4,18 +4,24 @@ import threading
 import time
 from collections.abc import Callable
 
-from api.errors import StoreUnavailable
+from api.errors import ObjectCutError
 
 
 class Breaker:
     """Opens after `threshold` failures in a row; then one caller per `pause` (s) may see if it is over.
 
-    Safe to use from several threads.
+    refusal: what callers hear meanwhile. Safe to use from several threads.
     """
 
     def __init__(
-        self, threshold: int = 5, pause: float = 2.0, *, clock: Callable[[], float] = time.monotonic
+        self,
+        refusal: type[ObjectCutError],
+        threshold: int = 5,
+        pause: float = 2.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._refusal = refusal
         self._threshold = threshold
         self._pause = pause
         self._clock = clock
@@ -24,14 +30,19 @@ class Breaker:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Raises StoreUnavailable while open, but for the one caller who is to probe."""
+        """Raises the refusal while open, but for the one caller who is to probe."""
         with self._lock:
             if self._failures < self._threshold:
                 return
             wait = self._next_probe - self._clock()
             if wait > 0:
-                raise StoreUnavailable(f"open after {self._failures} failures in a row", retry_after=wait)
+                raise self._refusal(f"open after {self._failures} failures in a row", retry_after=wait)
             self._next_probe = self._clock() + self._pause
+
+    @property
+    def open(self) -> bool:
+        """Whether the latest calls have all failed."""
+        return self._failures >= self._threshold
 
     def failed(self) -> None:
         """The server gave no answer, or an answer that says it is in trouble."""
