@@ -24,20 +24,26 @@ from api.accounts import Accounts, open_accounts
 from api.engine import LocalEngine
 from api.fleet.processes import WorkerProcesses
 from api.fleet.remote import RemoteEngine
+from api.idempotency import Idempotency
+from api.jobs.courier import Courier, HttpCourier
+from api.jobs.service import Jobs, Parts
 from api.limits import Gate, InFlight
 from api.logs import SERVICE
 from api.metrics import Metrics
 from api.middleware import Exchanges, SecureAnswers
 from api.pipeline import Pipeline
 from api.routes import account, basnet, native, objectcut, ops, rembg
+from api.routes import jobs as job_routes
 from api.routes.removebg import routes as removebg
 from api.routes.removebg.answers import failure as removebg_failure
+from api.routes.wishes import REPEATABLE
 from api.settings import Settings, SettingsError
 from api.source.fetch import HttpFetcher
 from api.source.isolation import DecodePool
 from api.stopwatch import Stopwatch
 from api.storage import ServedStore, StoreConfig, open_store
 from api.tracing import Tracing, open_tracing
+from api.turns import Turns
 from api.types import Decoder, Engine, Fetcher, Store
 from model import heap
 
@@ -104,7 +110,7 @@ def assemble(
     tracing: Tracing | None = None,
     patience: float | None = None,
 ) -> Service:
-    """Builds the parts that are not given. patience: see Pipeline. Raises SettingsError."""
+    """Builds the parts that are not given. patience: see Turns. Raises SettingsError."""
     metrics = Metrics()
 
     def lose(reason: str) -> None:
@@ -136,8 +142,7 @@ def assemble(
         engine=engine,
         store=store,
         executor=executor,
-        pictures=settings.pictures_at_once(),
-        patience=patience,
+        turns=Turns(settings.pictures_at_once(), patience, spare=settings.jobs_at_once()),
         naming_key=settings.naming_key(),
         stopwatch=partial(Stopwatch, metrics.stage, tracing.stage),
     )
@@ -192,6 +197,7 @@ def create_app(
     store: Store | None = None,
     accounts: Accounts | None = None,
     tracing: Tracing | None = None,
+    courier: Courier | None = None,
 ) -> FastAPI:
     """The HTTP service. Its Service is `app.state.service`.
 
@@ -221,6 +227,7 @@ def create_app(
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ACCOUNTS__REDIS_URL: {exc}") from exc
     gate = Gate(settings.limits, in_flight, accounts)
+    jobs = _jobs(service, accounts, courier)
     service.metrics.gauge("ready", "1 while /readyz says 200.", lambda: service.readiness()["ready"])
     service.metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
     service.metrics.gauge("in_flight_limit", "Requests that may be.", lambda: settings.limits.in_flight)
@@ -232,7 +239,10 @@ def create_app(
         async with AsyncExitStack() as stack:
             try:
                 stack.push_async_callback(accounts.close)
+                stack.push_async_callback(jobs.close)
                 await stack.enter_async_context(service.running())
+                stack.push_async_callback(jobs.stop)
+                await jobs.start()
             except Exception as exc:
                 SERVICE.critical("cannot start: %s", exc)  # in one line, before uvicorn's traceback
                 raise
@@ -251,7 +261,11 @@ def create_app(
         exception_handlers={HTTPException: _leave, RequestValidationError: _leave},
     )
     app.state.service = service
-    app.include_router(native.routes(service.pipeline, service.engine, service.store, gate))
+    life = float(settings.store.ttl_seconds)
+    app.include_router(native.routes(service.pipeline, service.engine, service.store, gate, life))
+    app.include_router(
+        job_routes.routes(jobs, service.engine, service.store, gate, life, lambda: service.draining)
+    )
     app.include_router(account.routes(gate))
     app.include_router(objectcut.routes(service.pipeline, gate))
     app.include_router(rembg.routes(service.pipeline, service.engine, gate))
@@ -260,6 +274,13 @@ def create_app(
         removebg.routes(service.pipeline, service.decoder, service.store, gate, settings.removebg)
     )
     app.include_router(ops.routes(service.metrics, service.readiness))
+    app.add_middleware(
+        Idempotency,
+        gate=gate,
+        answers=jobs.answers,
+        repeatable=REPEATABLE,
+        key_headers={objectcut.PATH: objectcut.KEY_HEADER},
+    )
     app.add_middleware(
         Exchanges,
         metrics=service.metrics,
@@ -277,6 +298,7 @@ def create_app(
                 "Authorization",
                 "Content-Type",
                 "Idempotency-Key",
+                "Last-Event-ID",
                 "X-Api-Key",
                 "X-Request-Id",
                 "X-Secret-Access",
@@ -287,6 +309,21 @@ def create_app(
     app.add_middleware(SecureAnswers)
     openapi.describe(app, keys=not settings.anonymous)
     return app
+
+
+def _jobs(service: Service, accounts: Accounts, courier: Courier | None) -> Jobs:
+    settings = service.settings
+    parts = Parts(
+        pipeline=service.pipeline,
+        store=service.store,
+        accounts=accounts,
+        courier=courier or HttpCourier(settings.fetch, on_refusal=service.metrics.refused),
+        base_url=settings.store.base_url.rstrip("/"),
+        at_once=settings.jobs_at_once(),
+        item=service.metrics.job_picture,
+        webhook=service.metrics.webhook,
+    )
+    return Jobs(settings.jobs, parts)
 
 
 async def _leave(_: Request, exc: Exception) -> Response:

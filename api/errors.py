@@ -8,6 +8,8 @@
     ├── NotFound                        404  not_found
     ├── MethodNotAllowed                405  method_not_allowed
     ├── UploadTimeout                   408  upload_timeout
+    ├── JobUnfinished                   409  job_unfinished
+    ├── IdempotencyInFlight             409  idempotency_in_flight
     ├── PayloadTooLarge                 413  payload_too_large
     ├── UnsupportedImage                415  unsupported_image
     ├── SourceError
@@ -19,6 +21,8 @@
     ├── CorruptImage                    422  corrupt_image
     ├── ImageTooLarge                   422  image_too_large
     ├── NoSubject                       422  no_subject
+    ├── IdempotencyMismatch             422  idempotency_mismatch
+    ├── LinkUnstorable                  422  link_unstorable
     ├── Overloaded                      429  overloaded
     ├── RateLimited                     429  rate_limited
     ├── ClientGone                      499  client_gone (logs only)
@@ -27,6 +31,7 @@
     ├── OutOfMemory                     503  out_of_memory
     ├── Draining                        503  draining
     ├── AccountsUnavailable             503  accounts_unavailable
+    ├── JobsUnavailable                 503  jobs_unavailable
     ├── StoreUnavailable                503  storage_unavailable
     ├── StoreFull                       503  storage_full
     └── DeadlineExceeded                504  deadline_exceeded
@@ -104,6 +109,19 @@ class UploadTimeout(ObjectCutError):
     status, code, title, report = 408, "upload_timeout", "The upload took too long.", False
 
 
+class JobUnfinished(ObjectCutError):
+    """The results of a job were asked for before it had ended."""
+
+    status, code, title, report = 409, "job_unfinished", "The job has not finished yet.", False
+
+
+class IdempotencyInFlight(ObjectCutError):
+    """The first request with this Idempotency-Key has not been answered yet."""
+
+    status, code, title = 409, "idempotency_in_flight", "The first request with this key is still worked on."
+    report = False
+
+
 class PayloadTooLarge(ObjectCutError):
     """The request's body, one of its parts, or their number is over the limit."""
 
@@ -171,6 +189,20 @@ class NoSubject(ObjectCutError):
     status, code, title, report = 422, "no_subject", "No subject was found in the image.", False
 
 
+class IdempotencyMismatch(ObjectCutError):
+    """The Idempotency-Key was used before, with another request."""
+
+    status, code, title = 422, "idempotency_mismatch", "This Idempotency-Key belongs to another request."
+    report = False
+
+
+class LinkUnstorable(ObjectCutError):
+    """An answer with a link was asked for, and that nothing be stored."""
+
+    status, code, title = 422, "link_unstorable", "A link needs a stored result: ask for the bytes."
+    report = False
+
+
 class Overloaded(ObjectCutError):
     """A queue is full, or the wait in it too long.
 
@@ -221,6 +253,12 @@ class AccountsUnavailable(ObjectCutError):
     """Keys and quotas cannot be looked up: their database or Redis does not answer."""
 
     status, code, title = 503, "accounts_unavailable", "Your key cannot be checked at the moment."
+
+
+class JobsUnavailable(ObjectCutError):
+    """The database of jobs and of kept answers does not answer, or cannot be written."""
+
+    status, code, title = 503, "jobs_unavailable", "Jobs cannot be kept at the moment."
 
 
 class StoreUnavailable(ObjectCutError):

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from api.errors import (
     UploadTimeout,
 )
 from api.middleware import exchange_of
+from api.once import once_of
 from model.deadline import Deadline
 
 T = TypeVar("T")
@@ -130,10 +132,15 @@ class Gate:
     async def admit(self, request: Request, *, header: str = "x-api-key") -> Visit:
         """header: where the key is looked for, besides `Authorization: Bearer`.
 
-        Raises InvalidOptions (a bad X-Timeout), Unauthorized, Overloaded, RateLimited, AccountsUnavailable.
+        Raises InvalidOptions (a bad X-Timeout), Unauthorized, Overloaded, RateLimited, AccountsUnavailable;
+        what speaks against the request's Idempotency-Key.
         """
         deadline = Deadline.after(self._timeout(request))
         caller = await self.accounts.identify(request, header)
+        if once := once_of(request):
+            if once.refusal:
+                raise once.refusal
+            caller = replace(caller, prepaid=once.expected is not None)
         exchange = exchange_of(request)
         exchange.fields["caller"] = caller.id
         exchange.held.enter_context(self._in_flight.place(caller))

@@ -53,6 +53,12 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self._items = Counter(
+            "objectcut_job_pictures", "Tries of jobs' pictures.", ("status",), registry=self.registry
+        )
+        self._webhooks = Counter(
+            "objectcut_webhooks", "Tries to deliver webhooks.", ("fate",), registry=self.registry
+        )
         self._batches = Histogram(
             "objectcut_batch_size", "Pictures per run.", ("model",), buckets=_BATCH, registry=self.registry
         )
@@ -100,6 +106,14 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """Counts an address that the guard refused."""
         self._refused.labels(reason).inc()
+
+    def job_picture(self, status: str) -> None:
+        """Counts one try of a job's picture."""
+        self._items.labels(status).inc()
+
+    def webhook(self, fate: str) -> None:
+        """Counts one try of a delivery."""
+        self._webhooks.labels(fate).inc()
 
     def batch(self, model: str, size: int) -> None:
         """Notes one run of a network."""

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import cast
@@ -23,6 +23,7 @@ from api.metrics import Metrics
 from api.tracing import Tracing, Untraced
 
 Dialect = Callable[[ObjectCutError, Request], Response]
+Recorder = Callable[[Message], Awaitable[Sequence[Message]]]
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -42,7 +43,8 @@ class Exchange:
 
     fields: more for its log line. headers: more for its answer, where the route does not set them itself.
     held: let go of when the last byte of the answer has left, or cannot leave.
-    error: set by the contracts whose failures do not look like ours.
+    error: set by the contracts whose failures do not look like ours. recorder: is shown every message of the
+    answer, and gives those that may be sent.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Exchange:
     held: ExitStack = field(default_factory=ExitStack)
     error: ObjectCutError | None = None
     status: int = 0
+    recorder: Recorder | None = None
 
 
 def exchange_of(request: Request) -> Exchange:
@@ -138,6 +141,10 @@ class Exchanges:
 
     def _sender(self, exchange: Exchange, send: Send, *, bodiless: bool) -> Send:
         async def patient(message: Message) -> None:
+            for each in await exchange.recorder(message) if exchange.recorder else (message,):
+                await deliver(each)
+
+        async def deliver(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 headers = MutableHeaders(scope=message)

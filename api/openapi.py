@@ -43,6 +43,27 @@ _FACTS = {
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _IMAGES: dict[str, Any] = {media_type: {"schema": _FILE} for media_type in FORMATS}
 
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key with the same request gets the first answer again, for a day.",
+}
+JOB_FIELDS: dict[str, Any] = {
+    "image_urls": {
+        "type": "array",
+        "items": {"type": "string", "maxLength": 8192},
+        "minItems": 1,
+        "maxItems": 100,
+        "description": "URLs of pictures, in place of the one picture.",
+    },
+    "webhook_url": {
+        "type": "string",
+        "maxLength": 8192,
+        "description": "http(s) URL that is told when the job has finished.",
+    },
+}
+
 BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes, when `Accept` names an image or a ZIP.",
@@ -99,6 +120,7 @@ MAKE_CUTOUT: dict[str, Any] = {
             "schema": {"type": "string", "default": "application/json"},
             "description": "JSON with a link, or the bytes: `image/*`, a media type, `application/zip`.",
         },
+        IDEMPOTENCY_KEY,
     ]
     + [
         {
@@ -110,10 +132,31 @@ MAKE_CUTOUT: dict[str, Any] = {
         for name, schema in CutoutOptions.model_json_schema()["properties"].items()
     ],
 }
+_JOB_SCHEMA = _SCHEMA | {"properties": _SCHEMA["properties"] | JOB_FIELDS}
+_JOB_SCHEMA |= exactly_one_of("image_url", "image_base64", "image_urls")
+_JOB_FORM = _FORM | {"properties": _FORM["properties"] | {"webhook_url": JOB_FIELDS["webhook_url"]}}
+MAKE_JOB: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": MAKE_CUTOUT["requestBody"]["content"]
+        | {"multipart/form-data": {"schema": _JOB_FORM}, "application/json": {"schema": _JOB_SCHEMA}},
+    },
+    "parameters": [IDEMPOTENCY_KEY],
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`progress` for every change of an item, `done` at the end.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+RESULTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The job; as a ZIP the cutouts.", "content": {"application/zip": {"schema": _FILE}}},
+    **failures(409),
+}
 _OPEN = ("/healthz", "/readyz", "/metrics", "/errors", "/stillalive")
 _ADMITTED = (400, 429, 503)
 _NAMED = (404, 504)
-_WITH_A_BODY = (402, 408, 413, 415, 422, 504)
+_WITH_A_BODY = (402, 408, 409, 413, 415, 422, 504)
 
 
 def describe(app: FastAPI, *, keys: bool) -> None:

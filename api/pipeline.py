@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import blake2b
 
 from api import finishing
+from api.naming import stored_name
 from api.options import CutoutOptions
 from api.stopwatch import Stopwatch
 from api.turns import Turns
@@ -18,13 +19,16 @@ from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Spend, 
 class Job:
     """One photo and what to do with it. source, background_image: a URL, or an image file's bytes.
 
-    look, refine, compose: what these stages mean to contracts that ask for more than our options can say.
+    name: a secret that the stored object is named by; None: by its bytes. life: of that, seconds; None: the
+    store's. look, refine, compose: what these mean to contracts that ask for more than our options can say.
     """
 
     source: str | bytes
     options: CutoutOptions = field(default_factory=CutoutOptions)
     background_image: str | bytes | None = None
     store: bool = False
+    name: str | None = None
+    life: float | None = None
     look: finishing.Look = finishing.look
     refine: finishing.Refine = finishing.refine
     compose: finishing.Compose = finishing.compose
@@ -61,10 +65,8 @@ class Pipeline:
     """Fetch, decode, matte, refine, compose, encode, store. Everything that it needs is handed to it.
 
     executor: threads for the work on whole pictures; their number bounds how many are worked on at once.
-    pictures: how many jobs may have decoded pictures in memory at once. patience: seconds that a job waits
-    to be one of them; None: until its deadline.
-    naming_key: without it nobody can tell the names of stored objects. At most 64 bytes.
-    stopwatch: makes one for each job, which is told its stages.
+    turns: how many jobs may have decoded pictures in memory at once, and how long one waits for that.
+    naming_key: see stored_name. stopwatch: makes one for each job, which is told its stages.
     """
 
     def __init__(
@@ -75,17 +77,18 @@ class Pipeline:
         engine: Engine,
         store: Store,
         executor: Executor,
-        pictures: int = 8,
-        patience: float | None = None,
+        turns: Turns | None = None,
         naming_key: bytes = b"",
         stopwatch: Callable[[], Stopwatch] = Stopwatch,
     ) -> None:
         self._fetcher, self._decoder, self._engine, self._store = fetcher, decoder, engine, store
         self._executor, self._naming_key, self._stopwatch = executor, naming_key, stopwatch
-        self._pictures = Turns(pictures, patience)
+        self.turns = turns or Turns(8)
 
-    async def remove_background(self, job: Job, deadline: Deadline, *, spend: Spend | None = None) -> Outcome:
-        """One photo's cutout. spend: told its megapixels, may refuse. Raises ObjectCutError, ModelError."""
+    async def remove_background(
+        self, job: Job, deadline: Deadline, *, spend: Spend | None = None, placed: bool = False
+    ) -> Outcome:
+        """Raises ObjectCutError, ModelError. spend: may refuse megapixels. placed: a turn is held already."""
         stage, wish = self._stopwatch(), job.options
         decode = partial(self._decoder.decode, deadline=deadline)
         matte = partial(self._engine.matte, model=wish.model, resolution=wish.resolution, deadline=deadline)
@@ -93,7 +96,7 @@ class Pipeline:
         async with stage.within(deadline):
             data = await stage("fetch", self.bytes_of(job.source, deadline))
             backdrop = await stage("fetch", self.bytes_of(job.background_image or b"", deadline))
-            async with self._pictures.turn():
+            async with nullcontext() if placed else self.turns.turn():
                 picture = await stage("decode", decode(data))
                 if spend:
                     await spend(picture.rgb.shape[0] * picture.rgb.shape[1] / 1e6)
@@ -105,16 +108,11 @@ class Pipeline:
             outcome = Outcome(encoded, wish.model, canvas.box, stage.timings, picture.size)
             if not job.store:
                 return outcome
-            key = await on_cpu(self._name, outcome)
-            link = await stage("store", self._store.put(key, encoded, facts=outcome.facts, deadline=deadline))
+            key = await on_cpu(stored_name, encoded, outcome.facts, job.name, job.life, self._naming_key)
+            put = self._store.put(key, encoded, facts=outcome.facts, deadline=deadline, life=job.life)
+            link = await stage("store", put)
             return replace(outcome, id=key, link=link)
 
     async def bytes_of(self, source: str | bytes, deadline: Deadline) -> bytes:
         """What is behind a URL, or what is there already. Raises SourceError, InvalidOptions."""
         return await self._fetcher.fetch(source, deadline=deadline) if isinstance(source, str) else source
-
-    def _name(self, outcome: Outcome) -> str:
-        """The same for the same bytes with the same facts: storing them twice stores them once."""
-        name = blake2b(repr(sorted(outcome.facts.items())).encode(), digest_size=16, key=self._naming_key)
-        name.update(outcome.encoded.body)
-        return f"{name.hexdigest()}.{outcome.encoded.extension}"

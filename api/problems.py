@@ -64,14 +64,12 @@ def invalid(exc: ValidationError) -> errors.InvalidOptions:
     )
 
 
-def response(
-    error: errors.ObjectCutError, request_id: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The answer to a request that failed."""
+def body(error: errors.ObjectCutError, request_id: str) -> Problem:
+    """What a client reads of a failure."""
     detail = error.public if error.public != error.title else None
     # Of bad options there may be several: `_sentence` has joined them.
     findings = detail.split("; ") if detail and isinstance(error, errors.InvalidOptions) else [detail]
-    body = Problem(
+    return Problem(
         type=f"/errors#{error.code}",
         title=error.title,
         status=error.status,
@@ -80,7 +78,14 @@ def response(
         request_id=request_id,
         errors=[ProblemItem(title=error.title, code=error.code, detail=part) for part in findings],
     )
-    return Response(body.model_dump_json(), error.status, headers_of(error) | dict(headers or {}), MEDIA_TYPE)
+
+
+def response(
+    error: errors.ObjectCutError, request_id: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer to a request that failed."""
+    headers = headers_of(error) | dict(headers or {})
+    return Response(body(error, request_id).model_dump_json(), error.status, headers, MEDIA_TYPE)
 
 
 def headers_of(error: errors.ObjectCutError) -> dict[str, str]:

@@ -16,6 +16,7 @@ from api import environment
 from api.accounts import AccountsConfig
 from api.environment import PREFIX, Environment, SettingsError, variables
 from api.fleet.config import WorkersConfig
+from api.jobs.config import JobsConfig
 from api.limits import RequestLimits
 from api.logs import LogConfig
 from api.routes.removebg.config import RemoveBgConfig
@@ -33,6 +34,7 @@ DERIVED = {
     f"{PREFIX}STORE__BASE_URL": f"`http://`{PREFIX}HOST`:`{PREFIX}PORT",
     f"{PREFIX}ENGINE__MODEL_DIR": f"`models` in {PREFIX}DATA_DIR",
     f"{PREFIX}ACCOUNTS__DATABASE": f"`accounts.sqlite` in {PREFIX}DATA_DIR",
+    f"{PREFIX}JOBS__DATABASE": f"`jobs.sqlite` in {PREFIX}DATA_DIR",
     f"{PREFIX}FETCH__DENY_HOSTS": f"the host name in {PREFIX}STORE__BASE_URL",
 }
 """Defaults of the groups that the service fills in: see `_fill_groups`."""
@@ -93,6 +95,7 @@ class Settings(Environment):
     store: StoreConfig = Field(StoreConfig(), description="Where results are kept.")
     limits: RequestLimits = Field(RequestLimits(), description="Limits of requests.")
     accounts: AccountsConfig = Field(AccountsConfig(), description="Keys, plans and credits.")
+    jobs: JobsConfig = Field(JobsConfig(), description="Jobs, webhooks and kept answers.")
     removebg: RemoveBgConfig = Field(RemoveBgConfig(), description="The contract of remove.bg, /v1.0.")
     logs: LogConfig = Field(LogConfig(), description="Logs.")
     tracing: TracingConfig = Field(TracingConfig(), description="Traces.")
@@ -105,6 +108,7 @@ class Settings(Environment):
         self._default("store", "base_url", f"http://{f'[{host}]' if ':' in host else host}:{self.port}")
         self._default("engine", "model_dir", self.data_dir / "models")
         self._default("accounts", "database", self.data_dir / "accounts.sqlite")
+        self._default("jobs", "database", self.data_dir / "jobs.sqlite")
         self._default("fetch", "deny_hosts", self._own_names())
         return self
 
@@ -143,6 +147,10 @@ class Settings(Environment):
     def pictures_at_once(self) -> int:
         """Decoded pictures in memory: see `pictures`."""
         return self.pictures or self.cpu_jobs + 2 * (self.engine.max_batch or self.engine.cores)
+
+    def jobs_at_once(self) -> int:
+        """Pictures worked on at once below which those of jobs may begin."""
+        return self.jobs.at_once or self.cpu_jobs
 
     def naming_key(self) -> bytes:
         """What makes the names of results: with a secret, equal results share one for ever."""

@@ -127,8 +127,18 @@ class Engine(Protocol):
 class Store(Protocol):
     """Keeps finished pictures. Keys are our own: hex digests with an extension, never a request's text."""
 
-    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+    async def put(
+        self,
+        key: str,
+        item: Encoded,
+        *,
+        facts: Mapping[str, str],
+        deadline: Deadline,
+        life: float | None = None,
+    ) -> Link:
         """Create-only: an existing key keeps its bytes and facts, gets a fresh life, and is success.
+
+        life: seconds from now on, at most the store's own (which is the default); it never shortens a life.
 
         Raises StoreUnavailable, StoreFull, DeadlineExceeded.
         """
@@ -136,6 +146,12 @@ class Store(Protocol):
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
         """Raises NotFound (also when expired), StoreUnavailable, DeadlineExceeded."""
+        ...
+
+    async def read(self, key: str, *, deadline: Deadline) -> tuple[bytes, str]:
+        """Body and media type. Raises NotFound (also when expired or damaged), StoreUnavailable,
+        DeadlineExceeded.
+        """
         ...
 
     async def delete(self, key: str, *, deadline: Deadline) -> None:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from api.errors import InvalidOptions, PayloadTooLarge, UnsupportedImage
 from api.limits import RequestLimits, body_of
+from api.once import note
 from model.deadline import Deadline
 
 T = TypeVar("T")
@@ -51,8 +52,17 @@ async def read_upload(
     """Reads the whole body of a multipart, urlencoded, JSON or raw image request.
 
     repeatable: names that may be given more than once; their values come as a list.
-    Raises InvalidOptions, PayloadTooLarge, UnsupportedImage (the body's type), UploadTimeout, ClientGone.
+    Raises InvalidOptions, PayloadTooLarge, UnsupportedImage (the body's type), UploadTimeout, ClientGone,
+    IdempotencyMismatch.
     """
+    upload = await _read(request, limits, deadline, repeatable)
+    await note(request, upload.fields, upload.files)
+    return upload
+
+
+async def _read(
+    request: Request, limits: RequestLimits, deadline: Deadline, repeatable: frozenset[str]
+) -> Upload:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = body_of(request, limits, deadline)
     query = request.query_params.multi_items()

@@ -142,6 +142,27 @@ class FakeEngine:
         ]
 
 
+@dataclass
+class ScriptedCourier:
+    """Answers with what the script says, then 204."""
+
+    script: list[int | Exception] = field(default_factory=list)
+    sent: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    def check(self, url: str) -> None:
+        pass
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float) -> int:
+        self.sent.append((url, dict(headers), body))
+        answer = self.script.pop(0) if self.script else 204
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        pass
+
+
 class MemoryLedger:
     """Keys and credits of this process alone."""
 
@@ -190,7 +211,15 @@ class FailingStore(MemoryStore):
         super().__init__(UrlSigner([b"k" * 32], BASE_URL))
         self._error = error
 
-    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+    async def put(
+        self,
+        key: str,
+        item: Encoded,
+        *,
+        facts: Mapping[str, str],
+        deadline: Deadline,
+        life: float | None = None,
+    ) -> Link:
         raise self._error
 
 

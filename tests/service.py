@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 
 from api.accounts import Accounts
 from api.app import Service, create_app
+from api.jobs.courier import Courier
 from api.settings import Settings
 from api.tracing import Tracing
 from api.types import Decoder, Engine, Fetcher, Store
@@ -51,23 +53,27 @@ async def serving(
     store: Store | None = None,
     accounts: Accounts | None = None,
     tracing: Tracing | None = None,
+    courier: Courier | None = None,
 ) -> AsyncIterator[Served]:
-    """Serves in this process. settings: over `anonymous=True`, one thread."""
-    app = create_app(
-        Settings(**{"anonymous": True, "cpu_jobs": 1, "pictures": 4} | dict(settings or {})),
-        fetcher=fetcher or FakeFetcher(),
-        decoder=decoder or InlineDecoder(),
-        engine=engine or FakeEngine(),
-        store=store or memory_store(),
-        accounts=accounts,
-        tracing=tracing,
-    )
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http,
-    ):
-        yield Served(app, http)
+    """Serves in this process. settings: over `anonymous=True`, one thread, a data directory of its own."""
+    with TemporaryDirectory() as directory:
+        defaults: dict[str, Any] = {"anonymous": True, "cpu_jobs": 1, "pictures": 4, "data_dir": directory}
+        app = create_app(
+            Settings(**defaults | dict(settings or {})),
+            fetcher=fetcher or FakeFetcher(),
+            decoder=decoder or InlineDecoder(),
+            engine=engine or FakeEngine(),
+            store=store or memory_store(),
+            accounts=accounts,
+            tracing=tracing,
+            courier=courier,
+        )
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http,
+        ):
+            yield Served(app, http)
 
 
 class SyncClient:

@@ -14,6 +14,7 @@ from api.accounts.windows import Windows
 from api.errors import AccountsUnavailable, InsufficientCredits, Unauthorized
 
 _KEY = "key_"
+_ANONYMOUS = "anonymous"
 
 
 class Accounts:
@@ -36,7 +37,8 @@ class Accounts:
         self._config, self._ledger, self._windows = config, ledger, windows or Windows()
         self._secret, self._share = secret, share
         self._operator = Caller("secret", Plan(name="operator"), "secret")
-        self._anonymous = Plan(name="anonymous", **config.anonymous.model_dump()) if anonymous else None
+        self._open = anonymous
+        self._anonymous = Plan(name=_ANONYMOUS, **config.anonymous.model_dump())
 
     async def identify(self, request: Request, header: str) -> Caller:
         """The request's caller. Raises Unauthorized, AccountsUnavailable."""
@@ -48,9 +50,25 @@ class Accounts:
             return self._operator
         if given.startswith(PREFIX):
             return await self._holder(given)
-        if self._anonymous:
-            return Caller("anonymous", self._anonymous, f"anonymous:{address_of(request)}")
+        if self._open:
+            return Caller(_ANONYMOUS, self._anonymous, f"{_ANONYMOUS}:{address_of(request)}")
         raise Unauthorized("wrong key" if given else "no key")
+
+    async def recall(self, id: str, plan: str, bucket: str) -> Caller:
+        """The caller of a request that was accepted before, as it stands now. plan: its name at that time.
+
+        Raises Unauthorized: the key has been revoked. AccountsUnavailable.
+        """
+        if id == self._operator.id:
+            return self._operator
+        if id == _ANONYMOUS:
+            return Caller(id, self._anonymous, bucket)
+        if not id.startswith(_KEY):
+            return self._caller(id, plan)
+        record = await self._ledger.find(id)
+        if record is None or record.revoked_at is not None:
+            raise Unauthorized(f"{id} has been revoked")
+        return self._caller(id, record.plan)
 
     async def enter(self, caller: Caller) -> None:
         """Takes one request of the minute. Raises RateLimited, AccountsUnavailable."""
@@ -73,6 +91,8 @@ class Accounts:
 
     async def require(self, caller: Caller, credits: float) -> None:
         """Before the work. Raises InsufficientCredits, AccountsUnavailable."""
+        if caller.prepaid:
+            return
         left = (await self.balance(caller)).credits
         if left is not None and left < credits:
             raise InsufficientCredits(f"{caller.id} has {left:g} of {credits:g}")
@@ -82,7 +102,7 @@ class Accounts:
 
         Raises InsufficientCredits: a neighbouring request took the last ones meanwhile. AccountsUnavailable.
         """
-        if not caller.id.startswith(_KEY):
+        if caller.prepaid or not caller.id.startswith(_KEY):
             return
         if not await self._ledger.charge(caller.id, thousandths(credits)):
             raise InsufficientCredits(f"{caller.id} has not {credits:g} left")

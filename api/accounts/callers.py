@@ -12,12 +12,14 @@ class Caller:
     """Whoever sent a request.
 
     id: `anonymous`, `secret` (the operator's key), `key_…` or `rapidapi:USER`. bucket: what windows and
-    places are counted by: the id, of anonymous callers with their address.
+    places are counted by: the id, of anonymous callers with their address. prepaid: it repeats a request that
+    has been paid for.
     """
 
     id: str
     plan: Plan
     bucket: str
+    prepaid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

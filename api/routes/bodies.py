@@ -36,6 +36,15 @@ class CutoutRequest(CutoutOptions):
         None, max_length=8192, description="URL of a picture to put behind the subject."
     )
 
+    expires_in: int | None = Field(
+        None,
+        ge=60,
+        description="Seconds that the result is kept, at most as long as others are (the default).",
+    )
+    store: bool = Field(
+        True, description="false: nothing is kept. Only for answers in bytes, of which nothing ever is."
+    )
+
     def options(self) -> CutoutOptions:
         """The options alone: nothing that outlives the parsing holds on to the base64 text."""
         return CutoutOptions.model_construct(

@@ -1,15 +1,12 @@
 """/v1: our own contract. Every option of a cutout, links or bytes, and one shape for every failure."""
 
-import base64
-import binascii
 import time
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from api import problems
-from api.errors import InvalidOptions, NotFound
+from api.errors import LinkUnstorable, NotFound
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
@@ -24,18 +21,17 @@ from api.routes.bodies import (
     fact_headers,
     wanted_bytes,
 )
+from api.routes.wishes import REPEATABLE, background_of, read_wish, source_of
 from api.storage.served import ServedStore, path_of
 from api.types import Engine, Link, Store
 from api.uploads import Upload, read_upload
 
-REPEATABLE = frozenset({"morphology"})
-FILES = frozenset({"image", "background_image"})
 SANDBOX = "default-src 'none'; sandbox"
 """Content-Security-Policy of stored bytes: whatever they are, they run nothing and load nothing."""
 
 
-def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIRouter:
-    """The router of /v1."""
+def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: float) -> APIRouter:
+    """The router of /v1. life: how long results are kept, s."""
     router = APIRouter(prefix="/v1", tags=["cutouts"])
     names = [model["name"] for model in engine.models()]
 
@@ -53,7 +49,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
         as_bytes, named = wanted_bytes(request.headers.get("accept", ""))
         if named:
             upload.fields.setdefault("format", named)
-        job = _job(upload, store=not as_bytes)
+        job = _job(upload, life, store=not as_bytes)
         check_model(job.options.model, names)
         if isinstance(job.source, str):
             exchange_of(request).fields["source"] = without_secrets(job.source)
@@ -114,34 +110,14 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate) -> APIR
     return router
 
 
-def _job(upload: Upload, *, store: bool) -> Job:
-    """Raises InvalidOptions."""
-    if unknown := upload.files.keys() - FILES:
-        raise InvalidOptions(public=f"{min(unknown)[:40]}: not a file that is expected here")
-    try:
-        wish = CutoutRequest.model_validate(upload.fields)
-    except ValidationError as exc:
-        raise problems.invalid(exc) from exc
-    sources = [
-        given for given in (upload.files.get("image"), wish.image_url, wish.image_base64) if given is not None
-    ]
-    if len(sources) != 1:
-        raise InvalidOptions(public="exactly one of image, image_url and image_base64 is wanted")
-    source = decode_base64(wish.image_base64) if wish.image_base64 is not None else sources[0]
-    backgrounds = (upload.files.get("background_image"), wish.background_image_url, wish.background)
-    if sum(given is not None for given in backgrounds) > 1:
-        raise InvalidOptions(public="at most one of background, background_image and background_image_url")
-    return Job(source, wish.options(), backgrounds[0] or backgrounds[1], store)
-
-
-def decode_base64(text: str) -> bytes:
-    """Standard base64, with or without a `data:` prefix. Raises InvalidOptions."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise InvalidOptions(public="image_base64: not base64") from exc
+def _job(upload: Upload, life: float, *, store: bool) -> Job:
+    """life: a result's longest, s. Raises InvalidOptions, LinkUnstorable."""
+    wish = read_wish(upload, CutoutRequest, life)
+    if store and not wish.store:
+        raise LinkUnstorable()
+    return Job(
+        source_of(upload, wish), wish.options(), background_of(upload, wish), store, life=wish.expires_in
+    )
 
 
 def _log(request: Request, outcome: Outcome) -> None:

@@ -35,6 +35,8 @@ CHOICES: dict[str, tuple[str, str]] = {
     "color_removal": ("transparent", "white"),
 }
 """The enumerations; the first value of each is its default."""
+PATH = "/remove"
+KEY_HEADER = "x-secret-access"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 UNREADABLE = (errors.UnsupportedImage, errors.CorruptImage, errors.ImageTooLarge)
 
@@ -47,7 +49,7 @@ def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
     """The router of the original service."""
     router = APIRouter(tags=["OBJECT CUT"])
 
-    @router.post("/remove", openapi_extra={"requestBody": _BODY}, responses=_ANSWERS)
+    @router.post(PATH, openapi_extra={"requestBody": _BODY}, responses=_ANSWERS)
     async def remove(request: Request) -> Response:
         """Removes the background, as OBJECT CUT did. New clients are better served by /v1/cutouts."""
         exchange = exchange_of(request)
@@ -55,7 +57,7 @@ def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
         exchange.fields["correlation_id"] = correlation_id
         job = None
         try:
-            visit = await gate.admit(request, header="x-secret-access")
+            visit = await gate.admit(request, header=KEY_HEADER)
             job = _job(await _form(request, gate, visit.deadline))
             if isinstance(job.source, str):
                 exchange.fields["source"] = without_secrets(job.source)

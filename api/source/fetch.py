@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated
 from weakref import WeakValueDictionary
 
@@ -18,12 +18,11 @@ from api.errors import (
     SourceUnreachable,
 )
 from api.source.netguard import NetGuard, Network, Resolver, SystemResolver, host_of, port_of
+from api.source.wire import TRANSPORT_ERRORS, Wire
 from model.deadline import Deadline
 
 _TINY = 1_024  # bytes
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Whatever the network, the peer's protocol or its certificate can do to us. SSLError is an OSError.
-_TRANSPORT_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, OSError, UnicodeError)
 
 
 class FetchConfig(BaseModel):
@@ -68,6 +67,24 @@ class FetchConfig(BaseModel):
     )
 
 
+def guard_of(
+    config: FetchConfig,
+    resolve: Resolver,
+    network: httpcore.AsyncNetworkBackend | None,
+    on_refusal: Callable[[str], None] | None,
+) -> NetGuard:
+    """The guard of everything that goes out to an address that a stranger named."""
+    return NetGuard(
+        resolve=resolve,
+        network=network,
+        allow_networks=config.allow_networks,
+        allow_nat64=config.allow_nat64,
+        ports=config.ports,
+        deny_hosts=config.deny_hosts,
+        on_refusal=on_refusal,
+    )
+
+
 class HttpFetcher:
     """The `Fetcher` of production.
 
@@ -89,15 +106,7 @@ class HttpFetcher:
     ) -> None:
         self._config = config or FetchConfig()
         self._resolver: Resolver = resolve or SystemResolver(self._config.resolver_threads)
-        self._guard = NetGuard(
-            resolve=self._resolver,
-            network=network,
-            allow_networks=self._config.allow_networks,
-            allow_nat64=self._config.allow_nat64,
-            ports=self._config.ports,
-            deny_hosts=self._config.deny_hosts,
-            on_refusal=on_refusal,
-        )
+        self._guard = guard_of(self._config, self._resolver, network, on_refusal)
         self._tls = tls or httpcore.default_ssl_context()
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -118,7 +127,7 @@ class HttpFetcher:
         except TimeoutError:
             if deadline.remaining() <= 0:
                 raise DeadlineExceeded("no time left to download the image") from None
-            raise SourceTimeout(f"{_loggable(target)} was too slow") from None
+            raise SourceTimeout(f"{loggable(target)} was too slow") from None
 
     async def _follow(self, url: httpx.URL) -> bytes:
         for _ in range(self._config.max_redirects + 1):
@@ -133,7 +142,7 @@ class HttpFetcher:
 
     async def _hop(self, url: httpx.URL) -> bytes | httpx.URL:
         """One request on one connection: the body, or where to go next."""
-        wire = _Wire(self._guard, self._config.max_overhead)
+        wire = Wire(self._guard, self._config.max_overhead)
         target = httpcore.URL(scheme=url.scheme, host=url.raw_host, port=port_of(url), target=url.raw_path)
         headers = [
             (b"Host", url.netloc),
@@ -153,24 +162,24 @@ class HttpFetcher:
             self._check_head(response, url)
             return await self._body(response, wire)
         except (httpcore.TimeoutException, TimeoutError):
-            raise SourceTimeout(f"{_loggable(url)} was too slow") from None
-        except _TRANSPORT_ERRORS as exc:
-            raise SourceUnreachable(f"{_loggable(url)}: {type(exc).__name__}: {exc}") from exc
+            raise SourceTimeout(f"{loggable(url)} was too slow") from None
+        except TRANSPORT_ERRORS as exc:
+            raise SourceUnreachable(f"{loggable(url)}: {type(exc).__name__}: {exc}") from exc
         finally:
             await wire.aclose()
 
     def _check_head(self, response: httpcore.Response, url: httpx.URL) -> None:
         if response.status != 200:
-            raise SourceUnreachable(f"{_loggable(url)} answered {response.status}")
+            raise SourceUnreachable(f"{loggable(url)} answered {response.status}")
         coding = _header(response, b"content-encoding").strip().lower()
         if coding not in (b"", b"identity"):
             # Inflating would let 200 kB become 200 MB; we asked for identity, so this is the origin's fault.
-            raise SourceUnreachable(f"{_loggable(url)} answered in {coding[:40]!r}")
+            raise SourceUnreachable(f"{loggable(url)} answered in {coding[:40]!r}")
         # h11 has already refused a malformed or ambiguous length.
         if int(_header(response, b"content-length") or 0) > self._config.max_bytes:
-            raise SourceTooLarge(f"{_loggable(url)} announced more than {self._config.max_bytes} bytes")
+            raise SourceTooLarge(f"{loggable(url)} announced more than {self._config.max_bytes} bytes")
 
-    async def _body(self, response: httpcore.Response, wire: "_Wire") -> bytes:
+    async def _body(self, response: httpcore.Response, wire: Wire) -> bytes:
         chunks: list[bytes] = []
         now = asyncio.get_running_loop().time()
         async with asyncio.timeout_at(now + self._config.stall_grace) as stall:
@@ -184,76 +193,9 @@ class HttpFetcher:
                         await asyncio.sleep(0)  # many of them arrive at once: others have their turn between
                     # Each byte earns time: who falls behind min_rate after the grace has none left.
                     stall.reschedule(now + self._config.stall_grace + wire.body / self._config.min_rate)
-            except _TRANSPORT_ERRORS as exc:
+            except TRANSPORT_ERRORS as exc:
                 raise SourceTruncated(f"after {wire.body} bytes: {exc}") from exc
         return b"".join(chunks)
-
-
-class _Wire(httpcore.AsyncNetworkBackend):
-    """One hop's network: dials through the guard, and counts what comes in.
-
-    body: bytes of the body delivered so far; all else that arrived is headers and framing.
-    """
-
-    def __init__(self, guard: NetGuard, max_overhead: int) -> None:
-        self.body = 0
-        self._arrived = 0
-        self._guard = guard
-        self._max_overhead = max_overhead
-        self._stream: httpcore.AsyncNetworkStream | None = None
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
-    ) -> httpcore.AsyncNetworkStream:
-        """The only way out of this module."""
-        self._stream = await self._guard.dial(host, port, timeout=timeout)
-        return _Counted(self._stream, self.count)
-
-    def count(self, arrived: int) -> None:
-        """Raises SourceUnreachable when headers, 1xx answers or tiny chunks outweigh what they carry."""
-        if self._arrived - self.body > self._max_overhead + self.body // 64:
-            raise SourceUnreachable("too many bytes of headers and framing")
-        self._arrived += arrived
-
-    async def aclose(self) -> None:
-        """Closes the socket, which httpcore leaves open when a handshake is cut short."""
-        if self._stream:
-            await self._stream.aclose()
-
-
-class _Counted(httpcore.AsyncNetworkStream):
-    """A stream that reports the size of everything read from it, inside TLS where there is TLS."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, count: Callable[[int], None]) -> None:
-        self._stream = stream
-        self._count = count
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await self._stream.write(buffer, timeout)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        data = await self._stream.read(max_bytes, timeout)
-        self._count(len(data))
-        return data
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        return _Counted(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._count)
 
 
 def _header(response: httpcore.Response, name: bytes) -> bytes:
@@ -261,7 +203,7 @@ def _header(response: httpcore.Response, name: bytes) -> bytes:
     return b",".join(value for key, value in response.headers if key.lower() == name)
 
 
-def _loggable(url: httpx.URL) -> str:
+def loggable(url: httpx.URL) -> str:
     """Without query, which often carries a signature."""
     path = url.raw_path.partition(b"?")[0][:200]
     return f"{url.scheme}://{(url.netloc + path).decode('ascii')}"

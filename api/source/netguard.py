@@ -141,19 +141,17 @@ class NetGuard:
         self._deny_hosts = frozenset(_plain(host) for host in deny_hosts)
         self._on_refusal = on_refusal
 
-    def check_url(self, text: str) -> httpx.URL:
-        """The caller's URL, parsed once and for all.
+    def check_url(self, text: str, what: str = "The image's URL") -> httpx.URL:
+        """The caller's URL, parsed once and for all. what: how the caller knows it.
 
         Raises InvalidOptions for what its text alone shows, SourceForbidden for a host of our own.
         """
         try:
             url = _parse(text)
         except ValueError as exc:
-            raise InvalidOptions(
-                f"source URL: {exc}", public=f"The image's URL is not valid: {exc}."
-            ) from None
+            raise InvalidOptions(public=f"{what} is not valid: {exc}.") from None
         if port_of(url) not in self._ports:
-            raise InvalidOptions(public="The image's URL is not valid: this port is not allowed.")
+            raise InvalidOptions(public=f"{what} is not valid: this port is not allowed.")
         return self._not_ours(url)
 
     def check_redirect(self, base: httpx.URL, location: str) -> httpx.URL:

@@ -101,7 +101,7 @@ class StoreConfig(BaseModel):
     base_url: str = Field(
         "http://127.0.0.1:8000",
         pattern=r"^https?://[^\s/?#]+(/[^\s?#]+)?$",
-        description="`memory`, `local`: what clients reach this service under; links begin with it.",
+        description="What clients reach this service under; links to it begin with it.",
     )
     signing_keys: tuple[Annotated[SecretStr, Field(min_length=32)], ...] = Field(
         (),

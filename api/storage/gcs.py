@@ -28,7 +28,7 @@ from api.breaker import Breaker
 from api.errors import NotFound
 from api.storage.attempts import Attempts
 from api.storage.config import GcsConfig
-from api.storage.served import checked, link_end
+from api.storage.served import checked, link_end, put_time
 from api.types import Deadline, Encoded, Link, StoredObject
 
 _TRANSIENT_CODES = {408, 429, 500, 502, 503, 504}
@@ -73,13 +73,24 @@ class GcsStore:
             breaker=breaker,
         )
 
-    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+    async def put(
+        self,
+        key: str,
+        item: Encoded,
+        *,
+        facts: Mapping[str, str],
+        deadline: Deadline,
+        life: float | None = None,
+    ) -> Link:
         return await self._attempts.run(
-            partial(self._put, checked(key), item, dict(facts)), deadline, "storing"
+            partial(self._put, checked(key), item, dict(facts), life), deadline, "storing"
         )
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
         return await self._attempts.run(partial(self._find, checked(key)), deadline, "finding")
+
+    async def read(self, key: str, *, deadline: Deadline) -> tuple[bytes, str]:
+        return await self._attempts.run(partial(self._read, checked(key)), deadline, "reading")
 
     async def delete(self, key: str, *, deadline: Deadline) -> None:
         # Once only: after a lost answer, a second try could not tell "already gone" from "never there".
@@ -103,8 +114,11 @@ class GcsStore:
 
     # What follows runs in threads. `timeout` (s) bounds each request to the bucket.
 
-    def _put(self, key: str, item: Encoded, facts: dict[str, str], timeout: float) -> Link:
-        blob, now = self._blob(key), self._now()
+    def _put(
+        self, key: str, item: Encoded, facts: dict[str, str], life: float | None, timeout: float
+    ) -> Link:
+        began = put_time(self._clock(), self._ttl.total_seconds(), life)
+        blob, now = self._blob(key), datetime.fromtimestamp(began, UTC)
         # As one value in ASCII: metadata comes back in headers, which do not carry every text.
         blob.metadata, blob.custom_time = {"facts": json.dumps(facts)}, now
         # Caches, Google's and others', may not outlive a delete by more than this.
@@ -140,6 +154,15 @@ class GcsStore:
             raise NotFound("no such object in the bucket")
         facts = json.loads((blob.metadata or {}).get("facts", "{}"))
         return StoredObject(self._link(blob, _put_at(blob)), blob.content_type, blob.size, facts)
+
+    def _read(self, key: str, timeout: float) -> tuple[bytes, str]:
+        try:
+            blob = self._bucket.get_blob(self._blob(key).name, timeout=timeout, retry=None)
+            if blob is None or self._ended(blob):
+                raise NotFound("no such object in the bucket")
+            return blob.download_as_bytes(timeout=timeout, retry=None), blob.content_type
+        except answers.NotFound as exc:
+            raise NotFound("removed meanwhile") from exc
 
     def _delete(self, key: str, timeout: float) -> None:
         try:

@@ -1,6 +1,6 @@
 """Results in a folder: one file an object, whole or not there at all.
 
-    DIRECTORY/objects/KEY       the objects; a file's mtime is the time it was last put
+    DIRECTORY/objects/KEY       the objects; a file's mtime is when it was last put (see served.put_time)
     DIRECTORY/temp/             files being written
     DIRECTORY/lock              held for the instant in which a file appears or goes
     DIRECTORY/signing-key       see signing.kept_key
@@ -25,7 +25,7 @@ from typing import Protocol, TypeVar
 
 from api.errors import NotFound, StoreFull, StoreUnavailable
 from api.storage.object_file import parse_object, write_object
-from api.storage.served import Sweeper, checked, signed_link
+from api.storage.served import Sweeper, checked, put_time, signed_link
 from api.storage.signing import UrlSigner
 from api.storage.threads import BoundedThreads
 from api.types import Deadline, Encoded, Link, StoredObject
@@ -94,8 +94,18 @@ class LocalStore:
     async def start(self) -> None:
         await self._sweeper.start()
 
-    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
-        put_at = await self._run(partial(self._put, checked(key), item, dict(facts)), deadline, "storing")
+    async def put(
+        self,
+        key: str,
+        item: Encoded,
+        *,
+        facts: Mapping[str, str],
+        deadline: Deadline,
+        life: float | None = None,
+    ) -> Link:
+        put_at = await self._run(
+            partial(self._put, checked(key), item, dict(facts), life), deadline, "storing"
+        )
         return self._link(key, put_at)
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
@@ -130,22 +140,23 @@ class LocalStore:
 
     # What follows runs in the store's threads.
 
-    def _put(self, key: str, item: Encoded, facts: Mapping[str, str]) -> float:
+    def _put(self, key: str, item: Encoded, facts: Mapping[str, str], life: float | None) -> float:
         try:
-            return self._refresh(key)
+            return self._refresh(key, life)
         except NotFound:
-            return self._create(key, item, facts)
+            return self._create(key, item, facts, life)
 
-    def _refresh(self, key: str) -> float:
+    def _refresh(self, key: str, life: float | None) -> float:
         """A fresh life for an object that is there and sound. Returns when it began. Raises NotFound."""
-        loaded, path, now = self._load(key), self._objects / key, self._clock()
+        loaded, path = self._load(key), self._objects / key
+        began = max(loaded.status.st_mtime, put_time(self._clock(), self._ttl, life))
         with self._locked():
             if not _is_file(path, loaded.status):
                 raise NotFound("removed meanwhile")
-            os.utime(path, (now, now))
-        return now
+            os.utime(path, (began, began))
+        return began
 
-    def _create(self, key: str, item: Encoded, facts: Mapping[str, str]) -> float:
+    def _create(self, key: str, item: Encoded, facts: Mapping[str, str], life: float | None) -> float:
         usage = self._disk_usage(self._objects)
         floor = max(self._min_free_bytes, self._min_free_share * usage.total)
         if usage.free - len(item.body) < floor:
@@ -158,18 +169,18 @@ class LocalStore:
         try:
             with file:
                 write_object(file, item, facts)
-                now = self._clock()
-                os.utime(file.fileno(), (now, now))
+                began = put_time(self._clock(), self._ttl, life)
+                os.utime(file.fileno(), (began, began))
                 os.fsync(file.fileno())
                 with self._locked():
                     if self._alive(path):  # another writer was faster: create-only
-                        os.utime(path, (now, now))
+                        os.utime(path, (began, began))
                     else:
                         os.replace(temp, path)
         finally:
             temp.unlink(missing_ok=True)
         _sync_folder(self._objects)
-        return now
+        return began
 
     def _load(self, key: str) -> _Loaded:
         path = self._objects / key

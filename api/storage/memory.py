@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from api.errors import NotFound, StoreFull
-from api.storage.served import Sweeper, checked, signed_link
+from api.storage.served import Sweeper, checked, put_time, signed_link
 from api.storage.signing import UrlSigner
 from api.storage.threads import require_time
 from api.types import Deadline, Encoded, Link, StoredObject
@@ -45,13 +45,22 @@ class MemoryStore:
     async def start(self) -> None:
         await self._sweeper.start()
 
-    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
+    async def put(
+        self,
+        key: str,
+        item: Encoded,
+        *,
+        facts: Mapping[str, str],
+        deadline: Deadline,
+        life: float | None = None,
+    ) -> Link:
         require_time(deadline, "storing")
         try:
             entry = self._entry(key)
         except NotFound:
             entry = await self._add(key, item, facts)
-        entry.ends_at = self._clock() + self._ttl
+        began = put_time(self._clock(), self._ttl, life)
+        entry.ends_at = max(entry.ends_at, began + self._ttl)
         return self._link(key, entry)
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:

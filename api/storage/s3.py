@@ -23,7 +23,7 @@ from api.breaker import Breaker
 from api.errors import NotFound
 from api.storage.attempts import Attempts
 from api.storage.config import S3Config
-from api.storage.served import checked, link_end
+from api.storage.served import checked, link_end, put_time
 from api.types import Deadline, Encoded, Link, StoredObject
 
 T = TypeVar("T")
@@ -67,11 +67,22 @@ class S3Store:
             breaker=breaker,
         )
 
-    async def put(self, key: str, item: Encoded, *, facts: Mapping[str, str], deadline: Deadline) -> Link:
-        return await self._run(partial(self._put, checked(key), item, dict(facts)), deadline, "storing")
+    async def put(
+        self,
+        key: str,
+        item: Encoded,
+        *,
+        facts: Mapping[str, str],
+        deadline: Deadline,
+        life: float | None = None,
+    ) -> Link:
+        return await self._run(partial(self._put, checked(key), item, dict(facts), life), deadline, "storing")
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
         return await self._run(partial(self._find, checked(key)), deadline, "finding")
+
+    async def read(self, key: str, *, deadline: Deadline) -> tuple[bytes, str]:
+        return await self._run(partial(self._read, checked(key)), deadline, "reading")
 
     async def delete(self, key: str, *, deadline: Deadline) -> None:
         # Once only: after a lost answer, a second try could not tell "already gone" from "never there".
@@ -102,8 +113,8 @@ class S3Store:
 
     # What follows runs in threads.
 
-    def _put(self, key: str, item: Encoded, facts: dict[str, str]) -> Link:
-        now = self._now()
+    def _put(self, key: str, item: Encoded, facts: dict[str, str], life: float | None) -> Link:
+        now = datetime.fromtimestamp(put_time(self._clock(), self._ttl.total_seconds(), life), UTC)
         write = partial(
             self._client.put_object,
             **self._named(key),
@@ -140,6 +151,18 @@ class S3Store:
             raise NotFound("no such object in the bucket")
         link = self._link(key, _put_at(head))
         return StoredObject(link, head["ContentType"], head["ContentLength"], _facts(head))
+
+    def _read(self, key: str) -> tuple[bytes, str]:
+        try:
+            found = self._client.get_object(**self._named(key))
+        except ClientError as exc:
+            if _status(exc) == 404:
+                raise NotFound("no such object in the bucket") from exc
+            raise
+        with found["Body"] as body:
+            if self._ended(found):
+                raise NotFound("no such object in the bucket")
+            return body.read(), found["ContentType"]
 
     def _delete(self, key: str) -> None:
         # A delete is success on S3 whether there was an object or not.

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from api.errors import NotFound
 from api.storage.signing import MAX_LINK_SECONDS, UrlSigner
-from api.types import Deadline, Link, Store
+from api.types import Link, Store
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,6 @@ class ServedStore(Store, Protocol):
         """Removes what a crash or time has left behind, and goes on doing so until `close`."""
         ...
 
-    async def read(self, key: str, *, deadline: Deadline) -> tuple[bytes, str]:
-        """Body and media type. Raises NotFound (also when expired or damaged), StoreUnavailable,
-        DeadlineExceeded.
-        """
-        ...
-
 
 def checked(key: str) -> str:
     """The key, if it is one of ours: 32 hex digits, a dot, an extension. Raises NotFound."""
@@ -44,6 +38,14 @@ def checked(key: str) -> str:
 def path_of(key: str) -> str:
     """The route under which the service serves an object: what its link's signature covers."""
     return f"/v1/cutouts/{key}"
+
+
+def put_time(now: float, ttl: float, life: float | None) -> float:
+    """When an object that is to live `life` seconds more would have been put, had it the store's own `ttl`.
+
+    Stores keep that time and nothing else. s
+    """
+    return now if life is None else now - max(0.0, ttl - life)
 
 
 def link_end(ends_at: float, now: float) -> datetime:

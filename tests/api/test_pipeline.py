@@ -16,7 +16,7 @@ from api.errors import DeadlineExceeded, NoSubject, Overloaded, SourceUnreachabl
 from api.options import CutoutOptions
 from api.pipeline import Job, Outcome, Pipeline
 from api.stopwatch import Stopwatch
-from api.types import Encoded
+from api.turns import Turns
 from model.deadline import Deadline
 from tests.fakes import FakeClock, FakeEngine, FakeFetcher, InlineDecoder, memory_store, photo
 
@@ -79,23 +79,6 @@ async def test_storing_is_the_last(parts: Parts) -> None:
     found = await parts.store.find(outcome.id, deadline=Deadline.after(1))
     assert found.facts == outcome.facts
     assert (await parts.store.read(outcome.id, deadline=Deadline.after(1)))[0] == outcome.encoded.body
-
-
-async def test_names_depend_on_bytes_facts_and_key(parts: Parts) -> None:
-    def name(pipeline: Pipeline, body: bytes, model: str) -> str:
-        return pipeline._name(Outcome(Encoded(body, "image/jpeg", 1, 1), model, None, {}))
-
-    other = Parts(naming_key=b"other")
-    other.executor.shutdown()
-    names = {
-        name(parts.pipeline, b"a", "lite"),
-        name(parts.pipeline, b"b", "lite"),
-        name(parts.pipeline, b"a", "basnet"),
-        name(other.pipeline, b"a", "lite"),
-    }
-    assert len(names) == 4
-    assert name(parts.pipeline, b"a", "lite") in names
-    assert all(each.endswith(".jpg") for each in names)
 
 
 async def test_a_background_is_fetched_and_decoded_too(parts: Parts) -> None:
@@ -162,12 +145,12 @@ async def test_work_on_pictures_is_done_by_the_executor() -> None:
     executor = StuckAt()
     made = Parts(executor=executor)
     await made.run(Job(PHOTO, store=True))
-    assert executor.names == ["refine", "compose", "encode", "_name"]
+    assert executor.names == ["refine", "compose", "encode", "stored_name"]
     executor.shutdown()
 
 
 async def test_decoded_pictures_are_bounded() -> None:
-    made = Parts(pictures=2)
+    made = Parts(turns=Turns(2))
     made.engine.holds = asyncio.Event()
     jobs = [asyncio.create_task(made.run(Job(PHOTO))) for _ in range(5)]
     while made.engine.waiting < 2:  # noqa: ASYNC110
@@ -181,7 +164,7 @@ async def test_decoded_pictures_are_bounded() -> None:
 
 
 async def test_who_would_begin_too_late_is_turned_away() -> None:
-    made = Parts(pictures=1, patience=0.05)
+    made = Parts(turns=Turns(1, 0.05))
     made.engine.holds = asyncio.Event()
     first = asyncio.create_task(made.run(Job(PHOTO)))
     while not made.engine.waiting:  # noqa: ASYNC110
@@ -197,7 +180,7 @@ async def test_who_would_begin_too_late_is_turned_away() -> None:
 
 
 async def test_places_of_failed_and_cancelled_jobs_are_free_again() -> None:
-    made = Parts(pictures=1)
+    made = Parts(turns=Turns(1))
     with pytest.raises(SourceUnreachable):
         await made.run(Job("https://img.example/none"))
     made.engine.fails = ZeroDivisionError()

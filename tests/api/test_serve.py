@@ -143,6 +143,23 @@ async def test_clients_that_hang_up_leave_nothing_behind(sent: bytes) -> None:
             assert (await http.post("/v1/cutouts", files=FILE)).status_code == 201
 
 
+async def test_whoever_leaves_an_event_stream_gives_its_place_back() -> None:
+    engine = FakeEngine(holds=asyncio.Event())
+    async with listening({"jobs": {"streams": 1}}, engine=engine) as running:
+        async with httpx.AsyncClient(base_url=running.origin) as http:
+            path = (await http.post("/v1/jobs", content=PHOTO)).headers["location"]
+            served = 0
+            while served < 3:  # in between, the server has to notice that the client has left
+                async with http.stream("GET", f"{path}/events") as stream:
+                    if stream.status_code == 200:
+                        served += 1
+                        lines = stream.aiter_lines()
+                        assert await anext(lines) == ":"
+                        assert (await http.get(f"{path}/events")).status_code == 429
+                await asyncio.sleep(0.01)
+        assert running.served.metric("in_flight") == 0
+
+
 async def test_clients_that_hang_up_while_downloading() -> None:
     async with listening({"limits": {"in_flight": 4}}) as running:
         large = photo(1500, 1500, ".png")

@@ -122,6 +122,29 @@ class StoreContract:
         assert link.expires_at is not None
         assert timedelta(0) <= end - link.expires_at <= timedelta(seconds=1)
 
+    async def test_a_shorter_life_ends_sooner(self, store: Store, clock: Clock) -> None:
+        link = await store.put(key_of("a"), picture(), facts={}, deadline=soon(), life=HOUR)
+        end = datetime.fromtimestamp(clock.now + HOUR, UTC)
+        assert link.expires_at is not None
+        assert timedelta(0) <= end - link.expires_at <= timedelta(seconds=1)
+        clock.now += HOUR - 1
+        await store.find(key_of("a"), deadline=soon())
+        clock.now += 1
+        with pytest.raises(NotFound):
+            await store.find(key_of("a"), deadline=soon())
+
+    async def test_a_shorter_life_shortens_no_longer_one(self, store: Store, clock: Clock) -> None:
+        await store.put(key_of("a"), picture(), facts={}, deadline=soon())
+        await store.put(key_of("a"), picture(), facts={}, deadline=soon(), life=HOUR)
+        clock.now += TTL - 1
+        await store.find(key_of("a"), deadline=soon())
+
+    async def test_reads_what_was_put(self, store: Store) -> None:
+        await store.put(key_of("a"), picture(b"bytes"), facts=FACTS, deadline=soon())
+        assert await store.read(key_of("a"), deadline=soon()) == (b"bytes", "image/png")
+        with pytest.raises(NotFound):
+            await store.read(key_of("b"), deadline=soon())
+
     async def test_link_lives_a_week_at_most(self, make: Make, clock: Clock) -> None:
         store = make(30 * DAY)
         link = await store.put(key_of("a"), picture(), facts={}, deadline=soon())

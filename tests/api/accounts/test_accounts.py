@@ -46,6 +46,36 @@ async def key_in(ledger: Ledger, *, plan: str = "default", balance: int | None =
     return key
 
 
+class TestRecall:
+    """Callers of jobs, as they stand when their turn has come."""
+
+    @pytest.mark.parametrize(
+        ("id", "plan", "now", "bucket"),
+        [
+            pytest.param("secret", "operator", "operator", "secret", id="operator"),
+            pytest.param("anonymous", "anonymous", "anonymous", "anonymous:1.2.3.4", id="anonymous"),
+            pytest.param("rapidapi:ann", "pro", "pro", "rapidapi:ann", id="RapidAPI"),
+        ],
+    )
+    async def test_who_has_no_record(self, id: str, plan: str, now: str, bucket: str) -> None:
+        caller = await accounts().recall(id, plan, bucket)
+        assert (caller.id, caller.plan.name, caller.bucket) == (id, now, bucket)
+
+    async def test_a_key_is_on_its_plan_of_today(self) -> None:
+        ledger = MemoryLedger()
+        await key_in(ledger, plan="pro")
+        (id,) = ledger.records
+        caller = await accounts(ledger).recall(id, "default", id)
+        assert (caller.plan.name, caller.plan.credits_per_cutout) == ("pro", 0.5)
+        await ledger.revoke(id)
+        with pytest.raises(Unauthorized):
+            await accounts(ledger).recall(id, "default", id)
+
+    async def test_a_plan_that_is_no_more(self) -> None:
+        with pytest.raises(AccountsUnavailable):
+            await accounts().recall("rapidapi:ann", "gone", "rapidapi:ann")
+
+
 class TestIdentity:
     @pytest.mark.parametrize(
         ("headers", "id", "plan"),

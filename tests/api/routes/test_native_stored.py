@@ -142,3 +142,53 @@ async def test_hostile_names_are_not_found(method: str, name: str) -> None:
             (404, "not_found"),
             (405, "method_not_allowed"),
         }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"),
+    [
+        pytest.param(59, 400, id="too short"),
+        pytest.param(60, 201, id="a minute"),
+        pytest.param(3 * 86_400, 201, id="the store's own"),
+        pytest.param(3 * 86_400 + 1, 400, id="longer than the store's own"),
+        pytest.param("soon", 400, id="no number"),
+    ],
+)
+async def test_a_result_may_end_sooner(seconds: int | str, status: int) -> None:
+    async with serving() as served:
+        answer = await served.http.post("/v1/cutouts", files=FILE, data={"expires_in": seconds})
+        assert answer.status_code == status, answer.text
+        if answer.is_success:
+            expires = int(httpx.URL(answer.json()["url"]).params["expires"])
+            assert abs(expires - time.time() - int(seconds)) < 5
+        else:
+            assert "expires_in" in answer.json()["detail"]
+
+
+async def test_results_of_other_lives_are_other_objects() -> None:
+    async with serving() as served:
+        made = [
+            (await served.http.post("/v1/cutouts", files=FILE, data=data)).json()
+            for data in ({}, {"expires_in": 60}, {"expires_in": 61}, {"expires_in": 60})
+        ]
+        ids = [cutout["id"] for cutout in made]
+        assert len(set(ids[:3])) == 3
+        assert ids[3] == ids[1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param(BYTES, 200, id="bytes"),
+        pytest.param({"Accept": "application/zip"}, 200, id="a ZIP"),
+        pytest.param({}, 422, id="a link"),
+    ],
+)
+async def test_nothing_is_stored_when_that_is_asked_for(headers: dict[str, str], status: int) -> None:
+    store = memory_store()
+    async with serving(store=store) as served:
+        answer = await served.http.post("/v1/cutouts", files=FILE, data={"store": "false"}, headers=headers)
+        assert answer.status_code == status
+        if status == 422:
+            assert answer.json()["code"] == "link_unstorable"
+        assert not store._entries

@@ -1,0 +1,41 @@
+"""One process works on jobs: whoever holds the lock, which ends with its process, however that ends."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_POLL_SECONDS = 0.25
+
+
+@contextmanager
+def tenure(path: Path) -> Iterator[Callable[[], bool]]:
+    """A function that tries to take the lock, and says whether it is ours now.
+
+    POSIX's kind of lock: a child that was forked meanwhile does not hold it.
+    """
+    descriptor: int | None = None
+
+    def attempt() -> bool:
+        nonlocal descriptor
+        if descriptor is None:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    try:
+        yield attempt
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Asks again and again, so that another process may be the one that makes it true."""
+    while not condition():  # noqa: ASYNC110 (no event crosses processes)
+        await asyncio.sleep(_POLL_SECONDS)
