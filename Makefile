@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow test-clients test-deploy check format docs site bench load soak compare clean
+.PHONY: help setup demo serve test test-slow test-clients test-deploy test-web check format docs site bench load soak compare clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ serve: setup ## Runs the service with its page on http://127.0.0.1:$(PORT)/ for 
 	$(BIN)/objectcut serve --port $(PORT) --anonymous
 
 test: setup ## Every test that belongs to a change, in a few minutes.
-	$(BIN)/pytest -m 'not slow and not clients and not deploy'
+	$(BIN)/pytest -m 'not slow and not clients and not deploy and not web'
 
 test-slow: setup ## The long suites: 5,000 mutated images and what else takes minutes.
 	$(BIN)/pytest -m slow --timeout 3600
@@ -36,6 +36,9 @@ test-clients: setup ## Published clients of remove.bg, unchanged, against the se
 
 test-deploy: setup ## The real Traefik, with the shipped configuration, before real services and workers; ends with figures.
 	$(BIN)/pytest -m deploy tests/deploy
+
+test-web: setup ## The page in Chromium against the service; keeps what it saw in web-screenshots/.
+	$(BIN)/pytest -m web tests/web
 
 check: setup ## Format, lint, types, layers, and that the generated docs are fresh.
 	$(BIN)/ruff format --check .
@@ -56,6 +59,7 @@ docs: setup ## Writes the generated pages again.
 	$(BIN)/python -m docs.openapi_document
 	$(BIN)/python -m deploy.grafana.dashboard
 	$(BIN)/python -m docs.pictures
+	$(BIN)/python -m docs.page_picture
 
 site: setup ## The documentation as a site in site/, without a request to anybody.
 	$(BIN)/mkdocs build --strict
@@ -75,4 +79,4 @@ compare: setup ## The same network served by rembg and by us, turn by turn. Inst
 	$(BIN)/python -m tests.load.rembg
 
 clean: ## Removes what the verbs made.
-	rm -rf $(VENV) .peers var demo-output site build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .peers var demo-output web-screenshots site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

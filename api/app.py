@@ -32,7 +32,7 @@ from api.logs import SERVICE
 from api.metrics import Metrics
 from api.middleware import Exchanges, SecureAnswers
 from api.pipeline import Pipeline
-from api.routes import account, basnet, native, objectcut, ops, rembg
+from api.routes import account, basnet, native, objectcut, ops, page, rembg
 from api.routes import jobs as job_routes
 from api.routes.removebg import routes as removebg
 from api.routes.removebg.answers import failure as removebg_failure
@@ -274,6 +274,7 @@ def create_app(
         removebg.routes(service.pipeline, service.decoder, service.store, gate, settings.removebg)
     )
     app.include_router(ops.routes(service.metrics, service.readiness))
+    app.include_router(page.routes())
     app.add_middleware(
         Idempotency,
         gate=gate,

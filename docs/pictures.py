@@ -1,4 +1,4 @@
-"""Makes the pictures of the docs, with the service's own pipeline: python -m docs.pictures"""
+"""Makes the pictures of the docs, with the service's own pipeline, and the page's samples."""
 
 import asyncio
 from pathlib import Path
@@ -21,10 +21,39 @@ HEIGHT, SQUARE, GAP = 260, 12, 10
 """px: of one picture, of the checkerboard's squares, between pictures."""
 DETAIL = (slice(8, 98), slice(150, 222))
 BACKDROP = "#b3261e"
+SAMPLES = Path(__file__).parents[1] / "api" / "web" / "samples"
+SAMPLE_PHOTOS = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee"}
+SAMPLE_SIDE, THUMB_SIDE = 512, 128
+"""px: of a sample's longer side; of its square preview, shown at half of that."""
+
+
+def samples() -> None:
+    """Writes the photos that the page offers to those who have none at hand, and their previews."""
+    SAMPLES.mkdir(exist_ok=True)
+    for name, source in SAMPLE_PHOTOS.items():
+        bgr = photograph(source)
+        height, width = bgr.shape[:2]
+        scale = min(1.0, SAMPLE_SIDE / max(height, width))
+        save(SAMPLES / f"{name}.jpg", shrunk(bgr, (round(width * scale), round(height * scale))), 85)
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = bgr[top : top + side, left : left + side]
+        save(SAMPLES / f"{name}-small.jpg", shrunk(square, (THUMB_SIDE, THUMB_SIDE)), 75)
+
+
+def shrunk(bgr: Pixels, size: tuple[int, int]) -> Pixels:
+    """(height, width, 3): to `size` (width, height)."""
+    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def save(path: Path, bgr: Pixels, quality: int) -> None:
+    """As JPEG."""
+    cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 async def main() -> None:
-    """Writes before-after.jpg and edges.jpg."""
+    """Writes before-after.jpg, edges.jpg, and the page's samples."""
+    samples()
     IMAGES.mkdir(exist_ok=True)
     async with open_pipeline(load(anonymous=True)) as pipeline:
         await before_after(pipeline)
@@ -44,7 +73,7 @@ async def before_after(pipeline: Pipeline) -> None:
                 [small, np.full((GAP, width, 3), 255, np.uint8), on_checkerboard(rgba, (width, HEIGHT))]
             )
         )
-    write("before-after.jpg", columns)
+    save(IMAGES / "before-after.jpg", side_by_side(columns), 90)
 
 
 async def edges(pipeline: Pipeline) -> None:
@@ -62,7 +91,7 @@ async def edges(pipeline: Pipeline) -> None:
     for result in results:
         detail = cv2.resize(result[DETAIL], size, interpolation=cv2.INTER_CUBIC)
         columns.append(np.asarray(detail if detail.ndim == 3 else cv2.merge([detail] * 3), np.uint8))
-    write("edges.jpg", columns)
+    save(IMAGES / "edges.jpg", side_by_side(columns), 90)
 
 
 def photograph(name: str) -> Pixels:
@@ -78,11 +107,10 @@ async def cut(pipeline: Pipeline, photo: Pixels, options: CutoutOptions) -> Pixe
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), np.uint8)
 
 
-def write(name: str, columns: list[Pixels]) -> None:
-    """Side by side, with white between them."""
+def side_by_side(columns: list[Pixels]) -> Pixels:
+    """With white between them."""
     gap = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
-    row = np.hstack([part for column in columns for part in (column, gap)][:-1])
-    cv2.imwrite(str(IMAGES / name), row, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return np.hstack([part for column in columns for part in (column, gap)][:-1])
 
 
 def on_checkerboard(bgra: Pixels, size: tuple[int, int]) -> Pixels:

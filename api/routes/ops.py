@@ -1,7 +1,6 @@
-"""What operators and orchestrators ask, and the page for people."""
+"""What operators and orchestrators ask."""
 
 from collections.abc import Callable
-from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,12 +8,9 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from api import problems
 from api.metrics import Metrics
+from api.routes.page import POLICY
 from api.routes.reference import error_page, reference_page
 
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _READINESS = {
     "type": "object",
     "required": ["ready", "draining", "models"],
@@ -25,7 +21,6 @@ _READINESS = {
     },
 }
 _HEALTH = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
-PAGE_FILES = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
 
 
 def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRouter:
@@ -58,34 +53,16 @@ def routes(metrics: Metrics, readiness: Callable[[], dict[str, Any]]) -> APIRout
     @router.get("/errors", response_class=HTMLResponse)
     async def error_list() -> Response:
         """Every `code` that a failure may have: where `type` leads to."""
-        return HTMLResponse(error_page(problems.kinds()), headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(error_page(problems.kinds()), headers={"Content-Security-Policy": POLICY})
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         return HTMLResponse(
-            reference_page(request.app.openapi()), headers={"Content-Security-Policy": PAGE_POLICY}
+            reference_page(request.app.openapi()), headers={"Content-Security-Policy": POLICY}
         )
 
-    for name, media_type in PAGE_FILES.items():
-        _serve_page_file(router, name, media_type)
     return router
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": schema}}}
-
-
-def _serve_page_file(router: APIRouter, name: str, media_type: str) -> None:
-    """Read once, so that no request ever names a file."""
-    body = (resources.files("api") / "web" / name).read_bytes()
-    headers = {
-        "Content-Security-Policy": PAGE_POLICY,
-        "Cache-Control": "no-cache",
-        "Referrer-Policy": "no-referrer",
-    }
-
-    async def page_file() -> Response:
-        return Response(body, headers=headers, media_type=media_type)
-
-    path = "/" if name == "index.html" else f"/{name}"
-    router.add_api_route(path, page_file, include_in_schema=False)

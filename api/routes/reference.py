@@ -49,7 +49,7 @@ def _page(title: str, *body: str) -> str:
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>"
-        '<link rel="icon" href="data:,"><link rel="stylesheet" href="page.css">'
+        '<link rel="icon" href="icon.svg"><link rel="stylesheet" href="reference.css">'
     )
     return "\n".join((head, f"<h1>{escape(title)}</h1>", *body, "</html>\n"))
 

@@ -1,7 +1,6 @@
-"""Health, readiness, metrics, the list of errors, the page."""
+"""Health, readiness, metrics, the list of errors, the reference."""
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -95,40 +94,6 @@ async def test_every_type_of_problem_leads_somewhere() -> None:
     async with serving() as served:
         page = (await served.http.get("/errors")).text
         assert {f'id="{kind.code}"' for kind in problems.kinds()} <= set(re.findall(r'id="\w+"', page))
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.inline: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("src", "href") and value:
-                self.found.append(value)
-            if name == "style" or name.startswith("on") or (tag == "script" and not dict(attrs).get("src")):
-                self.inline.append(name)
-
-
-async def test_the_page_needs_nobody_else() -> None:
-    async with serving() as served:
-        page = await served.http.get("/")
-        assert page.headers["content-type"].startswith("text/html")
-        policy = page.headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "unsafe" not in policy
-        links = _Links()
-        links.feed(page.text)
-        assert links.inline == []
-        assert {"page.css", "page.js"} <= set(links.found)
-        for link in links.found:
-            if link != "data:,":
-                answer = await served.http.get(f"/{link}")
-                assert answer.status_code == 200, link
-                if link.startswith("page."):
-                    assert "http:" not in answer.text
-                    assert "https:" not in answer.text
 
 
 async def test_the_reference_works_offline() -> None:
