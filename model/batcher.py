@@ -27,16 +27,16 @@ R = TypeVar("R")
 class _Job(Generic[T, R]):
     """One caller's item. since, started: seconds on the loop's clock, when it came and when it was last run.
 
-    companions: items of that run, itself included. alone: in a batch of its own.
+    alone: in a batch of its own. companions: items of that run, itself included.
     """
 
     item: T
     deadline: Deadline
     result: asyncio.Future[R]
     since: float
+    alone: bool = False
     started: float = 0.0
     companions: int = 0
-    alone: bool = False
 
     def wanted(self) -> bool:
         """Whether somebody still waits and there is time left; tells the caller when time has run out."""

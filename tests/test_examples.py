@@ -11,12 +11,11 @@ from pathlib import Path
 
 import cv2
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.settings import Settings
 from api.storage import MemoryStore, UrlSigner
-from tests.clients_python.fake_jobs import FakeJobs
 from tests.fakes import FakeEngine, FakeFetcher, InlineDecoder, photo
 from tests.listening import listening
 from tests.service import KEY
@@ -40,28 +39,21 @@ console.log(elements.img.src);
 """What a browser would be, for the block in its middle."""
 
 
-class WithJobs:
-    """The service, and in front of it a stand-in for /v1/jobs."""
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Everything of the service but its network and the web."""
+    directory = tmp_path_factory.mktemp("service")
 
-    def __init__(self, url: str) -> None:
-        self._jobs = FakeJobs().app(url)
-        self._service = create_app(
-            Settings(secret_access=KEY, cpu_jobs=1),
+    def app(url: str) -> ASGIApp:
+        return create_app(
+            Settings(secret_access=KEY, cpu_jobs=1, data_dir=directory),
             fetcher=FakeFetcher({"https://example.com/photo.jpg": photo()}),
             decoder=InlineDecoder(),
             engine=FakeEngine(),
             store=MemoryStore(UrlSigner([b"k" * 32], url)),
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        jobs = scope["type"] == "http" and scope["path"].startswith("/v1/jobs")
-        app: ASGIApp = self._jobs if jobs else self._service
-        await app(scope, receive, send)
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    with listening(WithJobs) as url:
+    with listening(app) as url:
         yield url
 
 

@@ -160,12 +160,19 @@ def create_worker(settings: WorkerSettings, *, engine: Batching | None = None) -
         service.lost = reason
 
     try:
-        engine = engine or LocalEngine(settings.engine, on_batch=metrics.batch, on_lost=lose)
+        engine = engine or LocalEngine(
+            settings.engine,
+            on_batch=metrics.batch,
+            on_answer=lambda model, wait, _: metrics.waited(model, wait),
+            on_lost=lose,
+        )
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
     service = WorkerService(engine)
     in_flight = InFlight(settings.in_flight)
+    metrics.gauge("ready", "1 while /readyz says 200.", lambda: service.readiness()["ready"])
     metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
+    metrics.gauge("in_flight_limit", "Requests that may be.", lambda: settings.in_flight)
     metrics.gauge("queue_depth", "Pictures waiting for a device.", lambda: engine.waiting)
     face = _Face(service, token, in_flight, settings.timeout)
     path = "/v1/mattes/{model}/{size}"

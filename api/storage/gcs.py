@@ -82,9 +82,8 @@ class GcsStore:
         deadline: Deadline,
         life: float | None = None,
     ) -> Link:
-        return await self._attempts.run(
-            partial(self._put, checked(key), item, dict(facts), life), deadline, "storing"
-        )
+        put = partial(self._put, checked(key), item, dict(facts), life)
+        return await self._attempts.run(put, deadline, "storing")
 
     async def find(self, key: str, *, deadline: Deadline) -> StoredObject:
         return await self._attempts.run(partial(self._find, checked(key)), deadline, "finding")

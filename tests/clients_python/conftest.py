@@ -20,12 +20,13 @@ PAGE = "https://img.example/photo.jpg"
 
 
 @pytest.fixture(scope="package")
-def service() -> Iterator[str]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Everything of the service but its network and the web."""
+    directory = tmp_path_factory.mktemp("service")
 
     def app(url: str) -> object:
         return create_app(
-            Settings(secret_access=KEY, cpu_jobs=1),
+            Settings(secret_access=KEY, cpu_jobs=1, data_dir=directory),
             fetcher=FakeFetcher({PAGE: photo()}),
             decoder=InlineDecoder(),
             engine=FakeEngine(),
@@ -49,7 +50,7 @@ def client(service: str, kind: str) -> Iterator[Face]:
 
 @dataclass
 class Jobs:
-    """A client, and the service of jobs behind it."""
+    """A client, and a service behind it whose faults can be chosen."""
 
     fake: FakeJobs
     client: Face
@@ -57,7 +58,7 @@ class Jobs:
 
 @pytest.fixture
 def jobs(kind: str) -> Iterator[Jobs]:
-    """The routes of jobs alone: another app that has them can stand here."""
+    """The routes of jobs alone, for what the service itself does not do when it is asked to."""
     fake = FakeJobs()
     with listening(fake.app) as url, face(kind, url, KEY, retries=RETRIES) as client:
         yield Jobs(fake, client)

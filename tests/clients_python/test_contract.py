@@ -30,8 +30,7 @@ def test_every_code_has_its_error(code: str) -> None:
 
 def test_every_option_is_known() -> None:
     sources = {"image_url", "image_base64"}
-    of_jobs = {"expires_in", "store"}
-    assert set(types.Options.__annotations__) | sources == set(CutoutRequest.model_fields) | of_jobs
+    assert set(types.Options.__annotations__) | sources == set(CutoutRequest.model_fields)
 
 
 def test_facts_are_the_services() -> None:

@@ -85,18 +85,26 @@ def test_variables_of_images_are_settings(stage: str) -> None:
     assert named <= known
 
 
+SHARED = ("otel", "redis", "s3")
+"""Extras that the image of the service has: what its replicas share."""
+
+
 def names(file: str) -> set[str]:
     lines = (DEPLOY / "requirements" / file).read_text().splitlines()
     return {Requirement(line).name for line in lines if line and not line.startswith("#")}
 
 
-def declared() -> dict[str, Requirement]:
+def declared(*extras: str) -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {each.name: each for each in map(Requirement, project["dependencies"])}
+    lines = [
+        *project["dependencies"],
+        *(each for extra in extras for each in project["optional-dependencies"][extra]),
+    ]
+    return {each.name: each for each in map(Requirement, lines)}
 
 
 def test_the_service_needs_everything_but_torch() -> None:
-    assert names("api.txt") == declared().keys() - {"torch", "safetensors", "huggingface_hub"}
+    assert names("api.txt") == declared(*SHARED).keys() - {"torch", "safetensors", "huggingface_hub"}
 
 
 def test_a_worker_needs_no_codec_and_no_client() -> None:
@@ -109,7 +117,7 @@ def test_a_worker_needs_no_codec_and_no_client() -> None:
 def test_requirements_are_the_projects_own(file: str) -> None:
     for line in (DEPLOY / "requirements" / file).read_text().splitlines():
         if line and not line.startswith("#"):
-            assert Requirement(line) == declared()[Requirement(line).name]
+            assert Requirement(line) == declared(*SHARED)[Requirement(line).name]
 
 
 def test_every_requirement_is_pinned_to_a_version_that_it_allows() -> None:
@@ -117,7 +125,7 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows() -> None:
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     for name in names("api.txt") | names("worker.txt") | {"huggingface_hub"}:
         pinned = pins[name.replace("_", "-").lower()]
-        assert declared()[name].specifier.contains(pinned), name
+        assert declared(*SHARED)[name].specifier.contains(pinned), name
 
 
 @pytest.mark.parametrize("name", SERVICES)

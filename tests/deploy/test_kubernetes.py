@@ -11,10 +11,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from api.environment import variables
+from api.environment import load as load_environment
 from api.fleet.settings import WorkerSettings
-from api.settings import Settings, load
+from api.settings import Settings, load, variables
 from tests.deploy.test_monitoring import samples
 
 ROOT = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -28,6 +29,7 @@ RAW = [
 ]
 OVERLAYS = sorted(path.name for path in (ROOT / "overlays").iterdir())
 DEPLOYMENTS = [document for document in RAW if document["kind"] == "Deployment"]
+SETTINGS: dict[str, type[BaseModel]] = {"objectcut-api": Settings, "objectcut-worker": WorkerSettings}
 
 Document = dict[str, Any]
 
@@ -143,9 +145,18 @@ def test_the_service_starts_with_its_variables(monkeypatch: pytest.MonkeyPatch) 
     assert settings.access() == "s" * 32
 
 
+def test_the_worker_starts_with_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(ROOT / "components" / "workers" / "worker.env").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OBJECTCUT_WORKER_TOKEN", "t" * 32)
+    settings = load_environment(WorkerSettings)
+    assert (settings.token(), settings.port) == ("t" * 32, 8001)
+
+
 def test_every_variable_is_a_setting(rendered: list[Document]) -> None:
-    known = {variable for kind in (Settings, WorkerSettings) for variable, _ in variables(kind)}
     for document in rendered:
+        names = [name for name in SETTINGS if document["metadata"]["name"].startswith(name)]
+        known = {variable for name in names for variable, _ in variables(SETTINGS[name])}
         if document["kind"] == "ConfigMap":
             assert document["data"].keys() <= known
         if document["kind"] == "Deployment":

@@ -79,8 +79,8 @@ def test_several_at_once_each_with_its_progress(visit: Visit) -> None:
 def test_a_photo_may_be_removed_while_it_is_worked_on(visit: Visit) -> None:
     held: list[Route] = []
     visit.page.route("**/v1/cutouts", lambda route: held.append(route))
-    visit.add()
-    expect(visit.at(".working")).to_contain_text("being cut out")
+    with visit.page.expect_request("**/v1/cutouts"):
+        visit.add()
     visit.at("#strip .drop").click()
     expect(visit.at("#pick")).to_be_focused()
     visit.page.wait_for_timeout(300)
