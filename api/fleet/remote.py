@@ -19,6 +19,9 @@ from postprocess.types import RGB, Alpha
 
 __all__ = ["RemoteEngine", "Workforce", "shrink"]
 
+_MOMENT = 0.1
+"""Seconds before a picture is sent to the same address again."""
+
 
 class Workforce(Protocol):
     """Processes that an engine starts with itself, and ends."""
@@ -130,6 +133,8 @@ class RemoteEngine:
         except WorkersUnavailable:
             raise gone.error from gone
         with second.place():
+            if second is first:  # a proxy: it takes a moment to see which of its connections are gone, too
+                await asyncio.sleep(min(_MOMENT, deadline.remaining()))
             try:
                 return await second.matte(picture, model, deadline, alone=True)
             except WorkerGone as exc:

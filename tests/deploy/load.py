@@ -12,7 +12,10 @@ import numpy as np
 
 @dataclass
 class Load:
-    """answers: when each came (s, monotonic), how long it took (s), and its status; 0: no answer at all."""
+    """answers: when each came (s, monotonic), how long it took (s), and its status; 0: no answer at all.
+
+    errors: what those say that are not 200.
+    """
 
     answers: list[tuple[float, float, int]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -34,7 +37,10 @@ def loading(clients: int, ask: Callable[[], httpx.Response]) -> Iterator[Load]:
         while not stop.is_set():
             started = time.monotonic()
             try:
-                status = ask().status_code
+                answer = ask()
+                status = answer.status_code
+                if status != httpx.codes.OK:
+                    load.errors.append(f"{status}: {answer.text[:500]}")
             except httpx.TransportError as exc:
                 status = 0
                 load.errors.append(repr(exc))

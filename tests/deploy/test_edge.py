@@ -210,7 +210,7 @@ def test_work_is_shared(fleet: Fleet, figure: Note) -> None:
     before = [mattes(each) for each in fleet.workers]
     with loading(4, fleet.cut) as load:
         time.sleep(3)
-    assert load.failed() == []
+    assert load.failed() == [], load.errors
     shares = [mattes(each) - was for each, was in zip(fleet.workers, before, strict=True)]
     assert min(shares) > 0.25 * sum(shares)
     assert all(cutouts(each) > 0 for each in fleet.services)

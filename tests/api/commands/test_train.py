@@ -74,6 +74,6 @@ def test_a_shop_trains_on_its_folder_and_imports_the_result(tmp_path: Path) -> N
     assert invoke(app, arguments).exit_code == 0
     verified = invoke(app, ["models", "verify", "lite", "--data-dir", str(models)])
     assert verified.stdout.startswith("lite: whole")
-    for folder, state in ((models, "here"), (tmp_path / "empty", "shipped")):
-        listed = invoke(app, ["models", "list", "--data-dir", str(folder)]).stdout
+    for data, state in ((models, "here"), (tmp_path / "empty", "shipped")):
+        listed = invoke(app, ["models", "list", "--data-dir", str(data)]).stdout
         assert listed.splitlines()[1].split()[:2] == ["lite", state]
