@@ -59,6 +59,8 @@ docs: setup ## Writes the generated pages again.
 	$(BIN)/python -m docs.openapi_document
 	$(BIN)/python -m deploy.grafana.dashboard
 	$(BIN)/python -m docs.pictures
+	$(BIN)/python -m docs.gallery
+	$(BIN)/python -m docs.plots
 	$(BIN)/python -m docs.page_picture
 
 site: setup ## The documentation as a site in site/, without a request to anybody.

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from api import problems
@@ -12,10 +13,14 @@ from api.app import create_app
 from api.options import CutoutOptions
 from api.routes.bodies import CutoutRequest
 from api.settings import Settings
+from docs import plots
 from tests.fakes import FakeEngine, InlineDecoder
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+IMAGES = sorted((ROOT / "docs" / "images").iterdir())
+LARGEST = 300_000
+"""Bytes of a picture: pages must load over a slow line, and clones stay small."""
 API = (ROOT / "docs" / "API.md").read_text()
 
 
@@ -73,3 +78,31 @@ def test_make_verbs_in_documents_exist() -> None:
     for document in DOCUMENTS:
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE))
         assert named <= verbs, document.name
+
+
+def test_figures_are_of_the_tables_that_the_pages_show(tmp_path: Path) -> None:
+    plots.main(tmp_path)
+    drawn = sorted(tmp_path.iterdir())
+    assert [path.name for path in drawn] == [path.name for path in IMAGES if path.suffix == ".svg"]
+    for path in drawn:
+        kept = (plots.IMAGES / path.name).read_text()
+        if f"Matplotlib v{matplotlib.__version__}," not in kept:
+            pytest.skip("another release of matplotlib drew them, and may place things otherwise")
+        assert kept == path.read_text(), f"{path.name} is stale: run `make docs`"
+
+
+def test_a_table_is_found_by_its_columns() -> None:
+    rows = plots.table(ROOT / "docs" / "models" / "lite.md", "pack", "mean IoU")
+    assert (rows[0]["pack"], rows[-1]["pack"]) == ("pairs-clothing", "all")
+    assert all(0 < float(row[measure]) < 1 for row in rows for measure in plots.MEASURES)
+
+
+def test_every_shipped_network_is_in_the_gallery() -> None:
+    gallery = (ROOT / "docs" / "GALLERY.md").read_text()
+    for weights in (ROOT / "model" / "shipped").glob("*.safetensors"):
+        assert f"images/gallery-{weights.stem}.jpg" in gallery
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda path: path.name)
+def test_pictures_are_small(image: Path) -> None:
+    assert image.stat().st_size < LARGEST

@@ -1,104 +1,147 @@
-"""Every block of docs/EXAMPLES.md is run, against a service on a real socket."""
+"""The documents' blocks are run, against a service on a real socket, or are named here with a reason."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
+import shlex
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import pytest
+import typer
 from starlette.types import ASGIApp
+from typer.core import TyperGroup
 
 from api.app import create_app
+from api.cli import app as command_line
 from api.settings import Settings
 from api.storage import MemoryStore, UrlSigner
-from tests.fakes import FakeEngine, FakeFetcher, InlineDecoder, photo
+from tests.blocks import SECONDS, TOOLS, Block, blocks, run, with_photos
+from tests.fakes import FakeEngine, FakeFetcher, InlineDecoder, ScriptedCourier, photo
 from tests.listening import listening
 from tests.service import KEY
 
-ROOT = Path(__file__).parents[1]
-ADDRESS = "http://127.0.0.1:8000"
-BLOCKS = re.findall(r"```(\w+(?: \w+)?)\n(.*?)```", (ROOT / "docs" / "EXAMPLES.md").read_text(), re.DOTALL)
-PAGE = """
-import { openAsBlob } from "node:fs";
-globalThis.window = { OBJECTCUT_KEY: process.env.OBJECTCUT_KEY };
-const photo = await openAsBlob("photo.jpg");
-let listener;
-const input_ = { files: [photo], addEventListener: (_, heard) => (listener = heard) };
-const elements = { img: {}, "input[type=file]": input_ };
-globalThis.document = { querySelector: (name) => elements[name] };
-URL.createObjectURL = (blob) => `${blob.type} of ${blob.size} bytes`;
-%s
-await listener();
-console.log(elements.img.src);
-"""
-"""What a browser would be, for the block in its middle."""
+pytestmark = pytest.mark.timeout(1.2 * SECONDS)
 
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Everything of the service but its network and the web."""
-    directory = tmp_path_factory.mktemp("service")
-
-    def app(url: str) -> ASGIApp:
-        return create_app(
-            Settings(secret_access=KEY, cpu_jobs=1, data_dir=directory),
-            fetcher=FakeFetcher({"https://example.com/photo.jpg": photo()}),
-            decoder=InlineDecoder(),
-            engine=FakeEngine(),
-            store=MemoryStore(UrlSigner([b"k" * 32], url)),
-        )
-
-    with listening(app) as url:
-        yield url
+DEMO = "is the demo and the service themselves: tests/deploy/test_demo.py, tests/test_walk.py"
+HUB = "asks a hub or an index of packages"
+SERVES = "serves until it is ended: tests/test_walk.py"
+TRAINS = "trains, or wants a data set: tests/model/training, tests/api/commands"
+ELSEWHERE = {
+    ("README.md", "make demo"): DEMO,
+    ("docs/index.md", "make demo"): DEMO,
+    ("clients/python/README.md", "pip install"): HUB,
+    ("clients/python/README.md", "delivery ="): "a part of a function: tests/clients_python/test_webhooks.py",
+    ("docs/COMPATIBILITY.md", "objectcut paste-server"): "serves, to Photoshop: tests/api/paste",
+    ("docs/JOBS.md", "import base64"): "tests/api/jobs/test_signing.py runs it",
+    ("docs/JOBS.md", "const { createHmac"): "tests/api/jobs/test_signing.py runs it",
+    ("docs/KUBERNETES.md", "kubectl"): "wants a cluster: tests/deploy/test_kubernetes.py",
+    ("docs/OBSERVABILITY.md", "pip install"): HUB,
+    ("docs/OPERATIONS.md", "export"): "serves on several machines: tests/deploy",
+    ("docs/OPERATIONS.md", "mkdir"): "wants Docker and root: tests/deploy/test_containers.py",
+    ("docs/TRAINING.md", "objectcut train finetune"): TRAINS,
+    ("docs/TRAINING.md", "objectcut train basnet"): TRAINS,
+    ("docs/TRAINING.md", "objectcut evaluate"): TRAINS,
+    ("docs/models/README.md", "objectcut models pull"): HUB,
+    ("docs/tutorials/GPU.md", "pip install"): HUB,
+    ("docs/tutorials/GPU.md", "objectcut models pull"): HUB,
+    ("docs/tutorials/GPU.md", "export OBJECTCUT_ENGINE__DEVICE=cuda"): "wants a GPU",
+    ("docs/tutorials/SHOP.md", "objectcut keys create"): SERVES,
+}
+"""(document, beginning of the block): why it is not run here. Its commands are parsed all the same."""
 
 
 @dataclass(frozen=True)
-class Tool:
-    """How a block of a kind is run. program: where it is, if it is here. wrap: around the block."""
+class Services:
+    """Addresses. keyed: wants KEY. open: serves everybody, as `make serve` does."""
 
-    program: str | None
-    arguments: tuple[str, ...]
-    wrap: str = "%s"
+    keyed: str
+    open: str
 
 
-TOOLS = {
-    "sh": Tool(shutil.which("curl") and shutil.which("sh"), ("-ec",)),
-    "python": Tool(sys.executable, ("-c",)),
-    "js node": Tool(shutil.which("node"), ("--input-type=module", "-e")),
-    "js browser": Tool(shutil.which("node"), ("--no-warnings", "--input-type=module", "-e"), PAGE),
-}
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Everything of the service but its network and the web."""
+    pages = {f"https://example.com/{name}.jpg": photo() for name in ("photo", "1", "2")}
+
+    def serve(*, anonymous: bool) -> str:
+        directory = tmp_path_factory.mktemp("service")
+
+        def app(url: str) -> ASGIApp:
+            return create_app(
+                Settings(secret_access=KEY, anonymous=anonymous, cpu_jobs=1, data_dir=directory),
+                fetcher=FakeFetcher(pages),
+                decoder=InlineDecoder(),
+                engine=FakeEngine(),
+                store=MemoryStore(UrlSigner([b"k" * 32], url)),
+                courier=ScriptedCourier(),
+            )
+
+        return stack.enter_context(listening(app))
+
+    with ExitStack() as stack:
+        yield Services(serve(anonymous=False), serve(anonymous=True))
+
+
+def reasons(block: Block) -> list[str]:
+    """Why it is not run: at most one."""
+    return [
+        reason
+        for (document, beginning), reason in ELSEWHERE.items()
+        if document == block.document and block.text.startswith(beginning)
+    ]
+
+
+BLOCKS = blocks()
+HERE = [block for block in BLOCKS if not reasons(block)]
 
 
 @pytest.mark.parametrize(
-    ("kind", "block"), [pytest.param(*each, id=f"{n} {each[0]}") for n, each in enumerate(BLOCKS)]
+    "block",
+    [pytest.param(each, id=f"{n} {each.kind} of {each.document}") for n, each in enumerate(HERE)],
 )
-def test_a_block_does_what_it_says(kind: str, block: str, service: str, tmp_path: Path) -> None:
-    tool = TOOLS[kind]
-    if tool.program is None:
-        pytest.skip(f"there is no program for {kind} here")
-    (tmp_path / "photo.jpg").write_bytes(photo())
-    environment = os.environ | {"OBJECTCUT_KEY": KEY, "PYTHONPATH": str(ROOT / "clients" / "python")}
-    done = subprocess.run(
-        [tool.program, *tool.arguments, tool.wrap.replace("%s", block.replace(ADDRESS, service))],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert block.count(ADDRESS)
-    made = {path.name for path in tmp_path.iterdir()} - {"photo.jpg"}
+def test_a_block_does_what_it_says(block: Block, services: Services, tmp_path: Path) -> None:
+    if TOOLS[block.kind].program is None:
+        pytest.skip(f"there is no program for {block.kind} here")
+    folder, scratch = tmp_path / "folder", tmp_path / "scratch"
+    folder.mkdir()
+    scratch.mkdir()
+    begin = with_photos(folder)
+    service = services.keyed if "KEY" in block.text else services.open
+    done = run(block, service, folder, scratch)
+    assert done.returncode == 0, done.stderr + done.stdout
+    made = {path for path in folder.rglob("*") if path.is_file()} - begin
     assert done.stdout or made
-    for name in made - {"cutouts.zip"}:
-        assert cv2.imread(str(tmp_path / name)) is not None, name
+    for path in made - {folder / "cutouts.zip"}:
+        assert cv2.imread(str(path)) is not None, path.name
 
 
 def test_there_is_one_of_each_kind() -> None:
-    assert {kind for kind, _ in BLOCKS} == set(TOOLS)
+    assert {block.kind for block in HERE} == set(TOOLS)
+
+
+@pytest.mark.parametrize("named", ELSEWHERE, ids=": ".join)
+def test_what_is_not_run_is_there_and_its_reason_leads_to_tests(named: tuple[str, str]) -> None:
+    document, beginning = named
+    assert [b.document for b in BLOCKS if b.text.startswith(beginning)].count(document) == 1
+    for path in re.findall(r"tests/[\w/.]+", ELSEWHERE[named]):
+        assert (Path(__file__).parents[1] / path).exists(), path
+
+
+COMMANDS = [
+    shlex.split(words, comments=True)
+    for block in BLOCKS
+    if block.kind == "sh"
+    for words in re.findall(r"(?:^|--no-python )objectcut (.+)", block.text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_are_spelt_right(words: list[str]) -> None:
+    command, rest = typer.main.get_command(command_line), list(words)
+    while isinstance(command, TyperGroup):
+        command = command.commands[rest.pop(0)]
+    context = command.make_context(command.name, [], resilient_parsing=True)
+    _, too_many, _ = command.make_parser(context).parse_args(rest)
+    assert too_many == []

@@ -11,7 +11,7 @@ export function curl(item, wish, file) {
   if (hasPicture(wish)) sent.push(["background_image", `@"${wish.picture.name.replace(/["\\]/g, "\\$&")}"`]);
   const parts = [
     "curl --fail-with-body",
-    ...(key.get() ? ['-H "X-Api-Key: $OBJECTCUT_KEY"'] : []),
+    ...(key.get() ? ['-H "X-Api-Key: $CUTOUTS_KEY"'] : []),
     `-H ${quoted(`Accept: ${TYPES[wish.format]}`)}`,
     // --form-string takes a value as it is: a URL may begin with what -F would read as a file's name.
     ...sent.map(([name, value]) => `${String(value).startsWith("@") ? "-F" : "--form-string"} ${quoted(`${name}=${value}`)}`),

@@ -81,7 +81,8 @@ def _section(docs: Path, file: Path) -> str:
     bars = "\n".join(map(str, verdicts(figures)))
     return (
         f"### On {'a CPU' if figures.device == 'cpu' else 'a GPU'}\n\n`{figures.command}`\n\n"
-        f"![Images per second over the size of the batch](images/{picture.name})\n\n{markdown(figures)} "
+        f"![Images per second, and ms a call, over the size of the batch](images/{picture.name})\n\n"
+        f"{markdown(figures)} "
         f"Every call's time: [{file.name}](benchmark/{file.name}).\n\n{bars}\n"
     )
 

@@ -64,7 +64,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=9, help="turns that each way of running has")
     parser.add_argument("--seconds", type=float, default=50, help="fewer turns where they would take longer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw figures there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw images/s over the batch there, SVG")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw images/s and ms over the batch there, SVG"
+    )
     return parser.parse_args()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CheckContext, CheckFunction
 from schemathesis.core.result import Err, Ok
@@ -80,6 +80,17 @@ CHECKS: list[CheckFunction] = [
 ]
 
 
+@st.composite
+def drawable(draw: st.DrawFn, cases: st.SearchStrategy[Case[Any]]) -> Case[Any]:
+    """Without those that schemathesis itself stumbles over: its validator does not know its own bytes."""
+    try:
+        return draw(cases)
+    except ValueError as exc:
+        if "Unsupported type: 'Binary'" in str(exc):
+            reject()
+        raise
+
+
 def on_the_wire(case: Case[Any], key: bool) -> Wire:
     """The request as schemathesis would send it."""
     if key:
@@ -106,11 +117,18 @@ def client() -> Iterator[SyncClient]:
 def send(client: SyncClient, operation: Operation, total: int) -> list[Wire]:
     """Sends this operation's share of `total` requests and judges the answers. Returns what was sent."""
     share = math.ceil(total / len(TAKES_INPUT))
-    cases = st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode])
+    cases = drawable(st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode]))
     sent: list[Wire] = []
 
     @given(case=cases, key=st.sampled_from([True, True, True, False]))
-    @settings(max_examples=share, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=share,
+        derandomize=total
+        == A_RUN,  # what is new is found at night, not in a change that has nothing to do with it
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     def each(case: Case[Any], key: bool) -> None:
         sent.append(on_the_wire(case, key))
         case.validate_response(client.request(**sent[-1]), checks=CHECKS)

@@ -59,7 +59,7 @@ def test_a_key_is_asked_for(visiting: Visiting, strict: str) -> None:
     visit.at("#copy-curl").click()
     expect(visit.at("#notice")).to_contain_text("Command copied")
     command = visit.page.evaluate("navigator.clipboard.readText()")
-    assert "$OBJECTCUT_KEY" in command
+    assert "$CUTOUTS_KEY" in command
     assert KEY not in command
     visit.page.reload()
     visit.add(upload(JPEG, "b.jpg"))
