@@ -32,8 +32,10 @@ from api.logs import SERVICE
 from api.metrics import Metrics
 from api.middleware import Exchanges, SecureAnswers
 from api.pipeline import Pipeline
+from api.rooms import Rooms
 from api.routes import account, basnet, native, objectcut, ops, page, rembg
 from api.routes import jobs as job_routes
+from api.routes import rooms as room_routes
 from api.routes.removebg import routes as removebg
 from api.routes.removebg.answers import failure as removebg_failure
 from api.routes.wishes import REPEATABLE
@@ -228,6 +230,7 @@ def create_app(
         raise SettingsError(f"OBJECTCUT_ACCOUNTS__REDIS_URL: {exc}") from exc
     gate = Gate(settings.limits, in_flight, accounts)
     jobs = _jobs(service, accounts, courier)
+    rooms = Rooms(settings.rooms)
     service.metrics.gauge("ready", "1 while /readyz says 200.", lambda: service.readiness()["ready"])
     service.metrics.gauge("in_flight", "Requests being worked on.", lambda: in_flight.count)
     service.metrics.gauge("in_flight_limit", "Requests that may be.", lambda: settings.limits.in_flight)
@@ -240,6 +243,7 @@ def create_app(
             try:
                 stack.push_async_callback(accounts.close)
                 stack.push_async_callback(jobs.close)
+                stack.callback(rooms.close_all)
                 await stack.enter_async_context(service.running())
                 stack.push_async_callback(jobs.stop)
                 await jobs.start()
@@ -265,6 +269,9 @@ def create_app(
     app.include_router(native.routes(service.pipeline, service.engine, service.store, gate, life))
     app.include_router(
         job_routes.routes(jobs, service.engine, service.store, gate, life, lambda: service.draining)
+    )
+    app.include_router(
+        room_routes.routes(rooms, service.pipeline, service.decoder, gate, lambda: service.draining)
     )
     app.include_router(account.routes(gate))
     app.include_router(objectcut.routes(service.pipeline, gate))

@@ -153,6 +153,36 @@ RESULTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The job; as a ZIP the cutouts.", "content": {"application/zip": {"schema": _FILE}}},
     **failures(409),
 }
+ROOM_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`landed` for each cutout, `closed` at the room's end.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+LANDED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The cutout.", "content": {"image/png": {"schema": _FILE}}}
+}
+SHOW_SCREEN: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"image/*": {"schema": _FILE}}},
+}
+SEND_CUTOUT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "image": _FILE | {"description": "The cutout: a PNG with transparency."},
+                        "view": _FILE | {"description": "A photo of the screen."},
+                    },
+                    "required": ["image"],
+                    "additionalProperties": False,
+                }
+            }
+        },
+    },
+}
 _OPEN = ("/healthz", "/readyz", "/metrics", "/errors", "/stillalive")
 _ADMITTED = (400, 429, 503)
 _NAMED = (404, 504)

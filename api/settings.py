@@ -19,6 +19,7 @@ from api.fleet.config import WorkersConfig
 from api.jobs.config import JobsConfig
 from api.limits import RequestLimits
 from api.logs import LogConfig
+from api.rooms import RoomsConfig
 from api.routes.removebg.config import RemoveBgConfig
 from api.source.decode import DecodeLimits
 from api.source.fetch import FetchConfig
@@ -96,6 +97,7 @@ class Settings(Environment):
     limits: RequestLimits = Field(RequestLimits(), description="Limits of requests.")
     accounts: AccountsConfig = Field(AccountsConfig(), description="Keys, plans and credits.")
     jobs: JobsConfig = Field(JobsConfig(), description="Jobs, webhooks and kept answers.")
+    rooms: RoomsConfig = Field(RoomsConfig(), description="Rooms, where phones send cutouts to the page.")
     removebg: RemoveBgConfig = Field(RemoveBgConfig(), description="The contract of remove.bg, /v1.0.")
     logs: LogConfig = Field(LogConfig(), description="Logs.")
     tracing: TracingConfig = Field(TracingConfig(), description="Traces.")

@@ -1,17 +1,12 @@
 """A job's changes as server-sent events."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from api.jobs.changes import Changes
 from api.jobs.records import JobRecord
 from api.jobs.views import Views
-
-HEARTBEAT_SECONDS = 15.0
-_POLL_SECONDS = 1.0
-"""Another process may be the one that works on the job."""
-_COMMENT = b":\n\n"
+from api.sse import COMMENT, HEARTBEAT_SECONDS, event, wait
 
 Find = Callable[[], Awaitable[JobRecord | None]]
 
@@ -33,36 +28,22 @@ async def events(
     no more. ending: whether the process is about to stop.
     """
     with changes.watching(first.id) as changed:
-        yield _COMMENT  # so that the client knows that it is connected
+        yield COMMENT  # so that the client knows that it is connected
         told = time.monotonic()
         record: JobRecord | None = first
         while record is not None:
             for item in sorted(record.items, key=lambda item: item.changed):
                 if item.changed > after:
                     after = item.changed
-                    yield _event("progress", after, views.progress(record, item).model_dump_json())
+                    yield event("progress", after, views.progress(record, item).model_dump_json())
                     told = time.monotonic()
             if record.finished_at is not None:
-                yield _event("done", record.sequence, views.job(record).model_dump_json())
+                yield event("done", record.sequence, views.job(record).model_dump_json())
                 return
             if ending():
                 return
-            await _wait(changed)
+            await wait(changed)
             if time.monotonic() - told >= heartbeat:
-                yield _COMMENT
+                yield COMMENT
                 told = time.monotonic()
             record = await find()
-
-
-async def _wait(changed: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(_POLL_SECONDS):
-            await changed.wait()
-    except TimeoutError:
-        pass
-    changed.clear()
-
-
-def _event(name: str, number: int, data: str) -> bytes:
-    """data: JSON on one line."""
-    return f"event: {name}\nid: {number}\ndata: {data}\n\n".encode()

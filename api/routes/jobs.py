@@ -24,6 +24,7 @@ from api.once import once_of
 from api.openapi import EVENTS, MAKE_JOB, RESULTS
 from api.routes.bodies import CutoutRequest, check_model, wanted_bytes
 from api.routes.wishes import REPEATABLE, background_of, read_wish, source_of
+from api.sse import HEADERS
 from api.types import Deadline, Engine, Store
 from api.uploads import Upload, read_upload
 
@@ -120,8 +121,7 @@ def routes(
             after=_last_event(request),
             ending=draining,
         )
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+        return StreamingResponse(stream, headers=HEADERS, media_type="text/event-stream")
 
     @router.get("/jobs/{id}/results", response_model=Job, responses=RESULTS)
     async def job_results(id: str, request: Request) -> Response:

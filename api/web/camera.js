@@ -27,7 +27,14 @@ export async function photograph(take) {
   dialog.showModal();
 }
 
-async function still(video) {
+// The camera that looks away from whoever holds it; null: there is none, or the page may not use it.
+export async function rearCamera() {
+  const video = { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1440 } };
+  return (await navigator.mediaDevices?.getUserMedia({ video }).catch(() => null)) ?? null;
+}
+
+// What the video shows now, a JPEG file.
+export async function still(video) {
   const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
   canvas.getContext("2d").drawImage(video, 0, 0);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));

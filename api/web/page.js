@@ -2,17 +2,20 @@
 
 import { backdropOf } from "./backdrop.js";
 import { Brush } from "./brush.js";
+import { encode } from "./files.js";
+import { askForKey, onKey } from "./keys.js";
 import { notify, tell } from "./notice.js";
 import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
 import { Queue } from "./queue.js";
 import { Results } from "./results.js";
+import { RoomDialog } from "./room.js";
 import { key } from "./service.js";
 import * as sources from "./sources.js";
 import { Stage } from "./stage.js";
 import { Strip, describe } from "./strip.js";
 import { Wish } from "./wish.js";
-import { knows, language, preferred, say, speak, t } from "./words.js";
+import { language, preferred, say, speak, t, titleOf } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 // What another try can change; for the rest the photo or the settings have to.
@@ -26,6 +29,7 @@ brush.attach(stage);
 const results = new Results(wish, queue, refused);
 const strip = new Strip(byId("strip"), { open: show, remove });
 const panel = new Panel(wish);
+const room = new RoomDialog(refused);
 
 let current = null; // the item on the stage
 let picture = null; // the same, opened, once it is done
@@ -91,8 +95,6 @@ function status(item) {
   byId("retry").hidden = LASTING.has(code);
   say(byId("retry"), code === "unauthorized" ? "failure.key" : "failure.retry");
 }
-
-const titleOf = (code) => (knows(`error.${code}`) ? `error.${code}` : "error.internal_error");
 
 async function background() {
   const { root } = stage;
@@ -172,16 +174,7 @@ function refused(error) {
 
 // ---- the key -------------------------------------------------------------------------------------------------
 
-function askForKey() {
-  const dialog = byId("key-dialog");
-  if (dialog.open) return;
-  dialog.returnValue = "";
-  dialog.showModal();
-}
-
-byId("key-dialog").addEventListener("close", ({ target }) => {
-  if (target.returnValue !== "use" || !byId("key").value) return;
-  key.set(byId("key").value.trim());
+onKey(() => {
   loadModels();
   for (const item of queue.items) if (item.problem?.code === "unauthorized" && item.state === "failed") queue.again(item);
 });
@@ -191,6 +184,18 @@ function loadModels() {
     if (error.code === "unauthorized" && key.get()) notify("error.unauthorized");
   });
 }
+
+// ---- a phone's cutouts ----------------------------------------------------------------------------------------
+
+// They land on what is on the stage, as it would be saved.
+byId("phone").addEventListener("click", async () => {
+  try {
+    const png = Object.assign(Object.create(wish), { format: "png" });
+    await room.open(picture ? await createImageBitmap(await encode(current, picture, png)) : null);
+  } catch (error) {
+    refused(error);
+  }
+});
 
 // ---- controls ------------------------------------------------------------------------------------------------
 

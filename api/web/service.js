@@ -51,12 +51,21 @@ export async function photo(source, options) {
   return (await post(source, [behind, ["decontaminate", "false"], ["format", "png"]], "image/png", options)).response;
 }
 
-export async function models() {
-  const answer = await fetch("v1/models", { headers: key.get() ? { "X-Api-Key": key.get() } : {} }).catch(() => {
+// The one subject of a photo, a PNG.
+export async function cutSubject(file) {
+  const named = [["morphology", "keep_largest"], ["crop", "true"], ["format", "png"]];
+  return (await post({ file }, named, "image/png")).response;
+}
+
+export const models = async () => (await (await ask("v1/models")).json()).models;
+
+// Any other request; its answer. given: of fetch.
+export async function ask(path, given = {}) {
+  const answer = await fetch(path, { ...given, headers: key.get() ? { "X-Api-Key": key.get() } : {} }).catch(() => {
     throw new Problem("unreachable");
   });
   if (!answer.ok) throw await asProblem(await answer.text(), (name) => answer.headers.get(name));
-  return (await answer.json()).models;
+  return answer;
 }
 
 // XMLHttpRequest, because fetch does not tell how much of an upload has left.

@@ -19,6 +19,9 @@ export function t(key, given = {}) {
 
 export const knows = (key) => key in words;
 
+// What to call a failure of the service.
+export const titleOf = (code) => (knows(`error.${code}`) ? `error.${code}` : "error.internal_error");
+
 export const language = () => document.documentElement.lang;
 
 // Gives an element a text, now and in every language chosen later. Values may be functions of no arguments.

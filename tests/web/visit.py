@@ -36,10 +36,11 @@ def upload(body: bytes, name: str) -> FilePayload:
 
 @dataclass
 class Visit:
-    """context: fresh, with nothing remembered. origin: of the service."""
+    """context: fresh, with nothing remembered. origin: of the service. path: of the page that is visited."""
 
     context: BrowserContext
     origin: str
+    path: str = "/"
     complaints: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class Visit:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"{error} {error.stack}"))
         self.page.on("request", self._request)
-        self.page.goto(self.origin)
+        self.page.goto(self.origin + self.path)
         expect(self.at("html[data-ready]")).to_have_count(1)
 
     def at(self, selector: str) -> Locator:

@@ -16,18 +16,19 @@ from tests.service import serving
 
 ASSETS = {asset.path: asset for asset in assets()}
 SCRIPTS = {path: asset.body.decode() for path, asset in ASSETS.items() if path.endswith(".js")}
-HTML = ASSETS[""].body.decode()
+PAGES = {path: asset.body.decode() for path, asset in ASSETS.items() if asset.media_type == "text/html"}
+HTML = PAGES[""]
 LANGUAGES = ("de", "en")
 MOST_BYTES = 150_000
 
 
 class _Page(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.links: list[str] = []
         self.inline: list[str] = []
         self.words: set[str] = set()
-        self.feed(HTML)
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
@@ -39,7 +40,8 @@ class _Page(HTMLParser):
                 self.inline.append(name)
 
 
-PAGE = _Page()
+PAGE = _Page(HTML)
+PHONE = _Page(PAGES["phone.html"])
 
 
 def words(language: str) -> dict[str, str]:
@@ -59,7 +61,7 @@ def referenced(path: str) -> Iterator[str]:
     elif path.endswith(".css"):
         found = re.findall(r'url\("([^"]+)"\)', text)
     else:
-        found = PAGE.links if path == "" else []
+        found = {"": PAGE.links, "phone.html": PHONE.links}.get(path, [])
     folder = PurePosixPath(path).parent
     for link in found:
         if not link.startswith("#"):
@@ -101,17 +103,20 @@ def test_every_reference_leads_to_a_file_and_every_file_is_used() -> None:
     assert missing == set()
     samples = {f"samples/{name}.jpg" for name in re.findall(r'data-sample="(\w+)"', HTML)}
     used = {each for links in asked.values() for each in links} | samples
-    reference = {"reference.css"}  # of /docs and /errors
-    assert ASSETS.keys() - used - {""} - reference == set()
+    others = {"reference.css", "phone.html"}  # of /docs and /errors; a QR code leads there
+    assert ASSETS.keys() - used - {""} - others == set()
 
 
 def test_every_module_is_loaded_at_once() -> None:
     """None is found only after another one has been read."""
-    assert set(PAGE.links) >= SCRIPTS.keys()
+    assert {*PAGE.links, *PHONE.links} >= SCRIPTS.keys()
+    for page in (PAGE, PHONE):
+        scripts = {link for link in page.links if link.endswith(".js")}
+        assert {each for script in scripts for each in referenced(script)} <= scripts
 
 
 def test_nothing_is_inline_and_nothing_from_elsewhere() -> None:
-    assert PAGE.inline == []
+    assert PAGE.inline == PHONE.inline == []
     for path, asset in ASSETS.items():
         if asset.packed:
             links = re.findall(r"https?://[^\s\"'<>)]*", asset.body.decode())
@@ -133,7 +138,11 @@ def test_no_script_makes_code_or_markup_of_text() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_language_is_complete(language: str) -> None:
     have = words(language)
-    wanted = PAGE.words | {f"error.{kind.code}{end}" for kind in problems.kinds() for end in ("", ".help")}
+    wanted = (
+        PAGE.words
+        | PHONE.words
+        | {f"error.{kind.code}{end}" for kind in problems.kinds() for end in ("", ".help")}
+    )
     wanted |= {f"model.{name}" for name in REGISTRY}
     named = {
         key
