@@ -1,13 +1,17 @@
-"""Writes docs/reference/ from the code: the command line, the errors; `--check` fails when one is stale."""
+"""Writes docs/reference/ from the code: routes, errors, commands, models; `--check` fails on stale ones."""
 
 import html
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 from api import problems
+from api.routes.reference import reference_page
+from docs import openapi_document
 from docs.generated import keep
+from model.registry import REGISTRY, ModelSpec
 
 FOLDER = Path(__file__).with_name("reference")
 
@@ -41,12 +45,55 @@ def errors() -> str:
     )
 
 
+def routes() -> str:
+    """Every route, as the service's own page /docs tells them."""
+    page = reference_page(json.loads(openapi_document.document()))
+    body = page.partition("</h1>")[2].rpartition("</html>")[0].strip()
+    body = body.replace('href="openapi.json"', 'href="../openapi.json"').replace(
+        'href="errors"', 'href="ERRORS.html"'
+    )
+    return f"# Every route\n\n{body}\n"
+
+
+def models() -> str:
+    """Every network that a request may name."""
+    return "\n".join(
+        [
+            "# Models",
+            "",
+            "The records of `model/registry.py`. [Models](../models/README.md) says which is for what, and",
+            "how to bring one in.",
+            "",
+            "| name | | input, px | download | weights | licence | paper |",
+            "|---|---|---|---|---|---|---|",
+            *(_model(spec) for spec in REGISTRY.values()),
+            "",
+        ]
+    )
+
+
+def _model(spec: ModelSpec) -> str:
+    height, width = spec.size
+    range_ = f", or a square of {spec.sides[0]} to {spec.sides[1]}" if spec.sides else ""
+    download = f"{spec.weights.megabytes} MB" if spec.weights.megabytes else "see its page"
+    cells = (
+        f"`{spec.name}`",
+        spec.description,
+        f"{width} x {height}{range_}",
+        "ships with objectcut" if spec.weights.shipped else download,
+        spec.weights.source,
+        spec.licence,
+        spec.paper,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 def _first_paragraph(kind: type) -> str:
     paragraph, _, _ = (inspect.getdoc(kind) or "").partition("\n\n")
     return " ".join(paragraph.split())
 
 
-PAGES = {"CLI.md": command_line, "ERRORS.md": errors}
+PAGES = {"CLI.md": command_line, "ERRORS.md": errors, "HTTP.md": routes, "MODELS.md": models}
 
 
 def main(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,8 @@ from api.app import create_app
 from api.settings import load
 import api.cli
 
-app = create_app(load(anonymous=True, worker_token="x" * 16, workers={"urls": ["http://127.0.0.1:9"]}))
+urls = {"urls": ["http://127.0.0.1:9"]}
+app = create_app(load(anonymous=True, worker_token="x" * 16, workers=urls, data_dir=sys.argv[1]))
 
 async def run():
     async with app.router.lifespan_context(app):
@@ -28,11 +30,11 @@ asyncio.run(run())
 """
 
 WORKER = """
-import asyncio, sys, tempfile
+import asyncio, sys
 from api.fleet.settings import WorkerSettings
 from api.fleet.worker import create_worker, server_for
 
-settings = WorkerSettings(worker_token="x" * 16, data_dir=tempfile.mkdtemp())
+settings = WorkerSettings(worker_token="x" * 16, data_dir=sys.argv[1])
 app = create_worker(settings)
 server_for(app, settings)
 
@@ -53,6 +55,7 @@ print(sorted(unwanted & set(sys.modules)))
         pytest.param(WORKER, ["True", "[]"], id="a worker without codecs and clients"),
     ],
 )
-def test_what_is_not_imported(script: str, printed: list[str]) -> None:
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+def test_what_is_not_imported(script: str, printed: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert ran.stdout.splitlines() == printed, ran.stderr
