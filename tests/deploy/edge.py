@@ -18,6 +18,7 @@ from tests.deploy.small_worker import TOKEN
 
 ROOT = Path(__file__).parents[2]
 TRAEFIK = Path(sys.executable).with_name("traefik")
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 _START_SECONDS = 60.0
 
 
@@ -162,3 +163,30 @@ def edge(directory: Path, **variables: str) -> Iterator[Edge]:
         )
     finally:
         process.kill()
+
+
+def mattes(process: Process) -> int:
+    """Pictures that a worker has inferred."""
+    return _answered(process, 'route="/v1/mattes/{model}/{size}",status="200"', "POST")
+
+
+def cutouts(process: Process) -> int:
+    """Requests that a service has answered."""
+    return _answered(process, 'route="/v1/cutouts",status="200"', "POST")
+
+
+def _answered(process: Process, labels: str, method: str) -> int:
+    wanted = f'objectcut_requests_total{{method="{method}",{labels}}} '
+    for line in httpx.get(f"{process.url}/metrics").text.splitlines():
+        if line.startswith(wanted):
+            return int(float(line.removeprefix(wanted)))
+    return 0
+
+
+def device_of(running: Edge, what: str) -> str:
+    """Which worker a picture of that model and size would go to."""
+    try:
+        answer = httpx.get(f"{running.internal}/v1/mattes/{what}", headers=BEARER, timeout=2)
+    except httpx.ReadTimeout:
+        return "nobody"
+    return str(answer.json()["device"]) if answer.status_code == httpx.codes.OK else "nobody"

@@ -17,16 +17,28 @@ import numpy as np
 import pytest
 
 from model import frame
-from tests.deploy.edge import ROOT, TRAEFIK, Edge, Process, edge, free_ports, service, until, worker
+from tests.deploy.edge import (
+    BEARER,
+    ROOT,
+    TRAEFIK,
+    Edge,
+    Process,
+    cutouts,
+    device_of,
+    edge,
+    free_ports,
+    mattes,
+    service,
+    until,
+    worker,
+)
 from tests.deploy.load import loading
-from tests.deploy.small_worker import TOKEN
 from tests.fakes import photo
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(300)]
 
 PHOTO = photo(320, 240)
 BYTES = {"Accept": "image/png"}
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 Note = Callable[[str, str], None]
 
 
@@ -115,15 +127,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         built = Fleet(running, services, workers, gpu, slow)
         until(lambda: built.cut().status_code == httpx.codes.OK and built.balanced(), 20)
         yield built
-
-
-def device_of(running: Edge, what: str) -> str:
-    """Which worker a picture of that model and size would go to."""
-    try:
-        answer = httpx.get(f"{running.internal}/v1/mattes/{what}", headers=BEARER, timeout=2)
-    except httpx.ReadTimeout:
-        return "nobody"
-    return str(answer.json()["device"]) if answer.status_code == httpx.codes.OK else "nobody"
 
 
 def test_traefik_has_nothing_to_complain_about(fleet: Fleet) -> None:
@@ -215,22 +218,6 @@ def test_work_is_shared(fleet: Fleet, figure: Note) -> None:
     assert min(shares) > 0.25 * sum(shares)
     assert all(cutouts(each) > 0 for each in fleet.services)
     figure("balance", "/".join(map(str, shares)))
-
-
-def mattes(process: Process) -> int:
-    return answered(process, 'route="/v1/mattes/{model}/{size}",status="200"', "POST")
-
-
-def cutouts(process: Process) -> int:
-    return answered(process, 'route="/v1/cutouts",status="200"', "POST")
-
-
-def answered(process: Process, labels: str, method: str) -> int:
-    wanted = f'objectcut_requests_total{{method="{method}",{labels}}} '
-    for line in httpx.get(f"{process.url}/metrics").text.splitlines():
-        if line.startswith(wanted):
-            return int(float(line.removeprefix(wanted)))
-    return 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])

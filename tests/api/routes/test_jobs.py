@@ -3,26 +3,22 @@
 import asyncio
 import io
 import json
-import time
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from api.accounts import Accounts, AccountsConfig
 from api.accounts.keys import KeyRecord, make_key
-from api.errors import StoreUnavailable
 from api.jobs.archive import archive
 from api.jobs.views import Job
-from model import errors as model_errors
-from tests.api.routes.sent import FILE, PAGES, PHOTO, URL, web
-from tests.fakes import BASE_URL, FakeEngine, FakeFetcher, MemoryLedger, ScriptedCourier, memory_store
+from tests.api.routes.accepted import ended, made, until
+from tests.api.routes.sent import FILE, PHOTO, URL, web
+from tests.fakes import FakeEngine, MemoryLedger, ScriptedCourier, memory_store
 from tests.service import KEY, Served, serving
 
-DONE = frozenset({"succeeded", "failed", "cancelled"})
 ZIP = {"Accept": "application/zip"}
 TEXT = {"Content-Type": "text/plain"}
 
@@ -37,30 +33,6 @@ async def served(settings: dict[str, Any]) -> AsyncIterator[Served]:
     async with serving(settings, fetcher=web(), courier=ScriptedCourier()) as served:
         yield served
         served.assert_at_rest()
-
-
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
-
-
-async def ended(http: httpx.AsyncClient, id: str) -> dict[str, Any]:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        job: dict[str, Any] = (await http.get(f"/v1/jobs/{id}")).json()
-        if job["status"] in DONE:
-            return job
-        await asyncio.sleep(0.01)
-    raise AssertionError("the job does not end")
-
-
-async def made(http: httpx.AsyncClient, **request: Any) -> dict[str, Any]:
-    answer = await http.post("/v1/jobs", **request)
-    assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    return job
 
 
 WAYS = [
@@ -395,112 +367,3 @@ class TestCallers:
             assert engine.holds
             engine.holds.set()
             assert '"code":"unauthorized"' in (await events).text
-
-
-async def test_a_service_that_is_busy_postpones(settings: dict[str, Any]) -> None:
-    engine = FakeEngine(fails=model_errors.Overloaded(retry_after=0.05))
-    async with serving(settings | {"jobs": {"attempts": 1}}, engine=engine) as served:
-        job = await made(served.http, content=PHOTO)
-        await until(lambda: served.metric("job_pictures_total", status="postponed") == 2)
-        engine.fails = None
-        assert (await ended(served.http, job["id"]))["status"] == "succeeded"
-
-
-async def test_what_stays_broken_fails_after_some_attempts(settings: dict[str, Any]) -> None:
-    engine = FakeEngine(fails=model_errors.OutOfMemory("x"))
-    async with serving(settings | {"jobs": {"attempts": 2}}, engine=engine) as served:
-        job = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
-        assert (job["status"], job["items"][0]["error"]["code"]) == ("failed", "out_of_memory")
-        assert len(engine.seen) == 2
-
-
-async def test_an_error_that_nobody_foresaw_is_one_pictures(settings: dict[str, Any]) -> None:
-    engine = FakeEngine(fails=ZeroDivisionError("/a/path"))
-    async with serving(settings, engine=engine) as served:
-        job = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
-        assert job["items"][0]["error"]["code"] == "internal_error"
-        assert "/a/path" not in json.dumps(job)
-        engine.fails = None
-        again = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
-        assert again["status"] == "succeeded"
-
-
-async def test_requests_go_first(settings: dict[str, Any]) -> None:
-    """While a request is worked on, one picture of a job is, and no more."""
-    engine = FakeEngine(holds=asyncio.Event())
-    async with serving(settings | {"cpu_jobs": 2, "pictures": 4}, engine=engine, fetcher=web()) as served:
-        request = asyncio.create_task(served.http.post("/v1/cutouts", files=FILE))
-        await until(lambda: engine.waiting == 1)
-        job = await made(served.http, json={"image_urls": [URL] * 5})
-        await until(lambda: engine.waiting == 2)
-        await asyncio.sleep(0.1)
-        assert engine.waiting == 2
-        more = asyncio.create_task(served.http.post("/v1/cutouts", files=FILE))
-        await until(lambda: engine.waiting == 3)
-        assert engine.holds
-        engine.holds.set()
-        assert {(await request).status_code, (await more).status_code} == {201}
-        assert (await ended(served.http, job["id"]))["succeeded"] == 5
-
-
-async def test_a_restart_goes_on(settings: dict[str, Any]) -> None:
-    store = memory_store()
-    engine = FakeEngine(holds=asyncio.Event())
-    async with serving(settings, engine=engine, store=store) as served:
-        job = await made(served.http, content=PHOTO)
-        await until(lambda: engine.waiting)
-    assert engine.cancelled == 1
-    async with serving(settings, store=store) as served:
-        job = await ended(served.http, job["id"])
-        assert job["status"] == "succeeded"
-        assert len(store._entries) == 1
-        assert job["url"] == f"http://127.0.0.1:8000/v1/jobs/{job['id']}"
-
-
-async def test_results_end_when_they_were_asked_to(settings: dict[str, Any]) -> None:
-    async with serving(settings) as served:
-        job = await made(served.http, content=PHOTO, params={"expires_in": 60})
-        job = await ended(served.http, job["id"])
-        link = job["items"][0]["cutout"]["url"]
-        assert link.startswith(f"{BASE_URL}/v1/cutouts/")
-        assert 50 < int(httpx.URL(link).params["expires"]) - time.time() <= 61
-
-
-async def test_limits_are_told_with_a_time_to_wait(settings: dict[str, Any]) -> None:
-    engine = FakeEngine(holds=asyncio.Event())
-    async with serving(settings | {"jobs": {"per_caller": 1}}, engine=engine) as served:
-        await made(served.http, content=PHOTO)
-        answer = await served.http.post("/v1/jobs", content=PHOTO)
-        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
-        assert int(answer.headers["retry-after"]) >= 1
-
-
-async def test_without_a_disk_nothing_is_accepted(settings: dict[str, Any]) -> None:
-    async with serving(settings | {"jobs": {"database": "/dev/null/jobs.sqlite"}}) as served:
-        answer = await served.http.post("/v1/jobs", content=PHOTO)
-        assert (answer.status_code, answer.json()["code"]) == (503, "jobs_unavailable")
-        assert (await served.http.post("/v1/cutouts", files=FILE)).status_code == 201
-
-
-async def test_a_background_that_was_uploaded(served: Served) -> None:
-    files = {"image": PHOTO, "background_image": PAGES["https://img.example/sky.png"]}
-    job = await ended(served.http, (await made(served.http, files=files))["id"])
-    direct = await served.http.post("/v1/cutouts", files=files, headers={"Accept": "image/*"})
-    assert (await served.http.get(job["items"][0]["cutout"]["url"])).content == direct.content
-
-
-async def test_a_store_that_fails_for_a_while(settings: dict[str, Any]) -> None:
-    class Moody(type(memory_store())):  # type: ignore[misc]
-        failures = 1
-
-        async def put(self, *given: Any, **more: Any) -> Any:
-            if self.failures:
-                self.failures -= 1
-                raise StoreUnavailable("x")
-            return await super().put(*given, **more)
-
-    store = Moody(memory_store().signer)
-    async with serving(settings, store=store, fetcher=FakeFetcher(PAGES)) as served:
-        job = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
-        assert job["status"] == "succeeded"
-        assert served.metric("job_pictures_total", status="postponed") == 1
