@@ -84,8 +84,8 @@ class InFlight:
         if self.count >= self._limit:
             raise Overloaded(f"{self.count} requests in flight", retry_after=self._mean)
         wait = (self.count + 1 - self._at_once) * self._pace
-        if self._patience is not None and wait > _ALMOST * self._patience:
-            raise Overloaded(f"would wait {wait:.1f} s for its turn", retry_after=wait - self._patience)
+        if self._patience is not None and (excess := wait - _ALMOST * self._patience) > 0:
+            raise Overloaded(f"would wait {wait:.1f} s for its turn", retry_after=excess)
         with self._place_of(caller) if caller else nullcontext():
             self.count += 1
             started = self._clock()

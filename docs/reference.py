@@ -1,14 +1,13 @@
 """Writes docs/reference/ from the code: routes, errors, commands, models; `--check` fails on stale ones."""
 
 import html
-import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 from api import problems
-from api.routes.reference import reference_page
+from api.routes.reference import meaning, reference_page
 from docs import openapi_document
 from docs.generated import keep
 from model.registry import REGISTRY, ModelSpec
@@ -27,7 +26,7 @@ def command_line() -> str:
 def errors() -> str:
     """Every `code`, its status and what it means."""
     rows = [
-        f"| `{kind.code}` | {kind.status} | {kind.title} | {_first_paragraph(kind)} |"
+        f"| `{kind.code}` | {kind.status} | {kind.title} | {meaning(kind)} |"
         for kind in sorted(problems.kinds(), key=lambda kind: (kind.status, kind.code))
     ]
     return "\n".join(
@@ -86,11 +85,6 @@ def _model(spec: ModelSpec) -> str:
         spec.paper,
     )
     return f"| {' | '.join(cells)} |"
-
-
-def _first_paragraph(kind: type) -> str:
-    paragraph, _, _ = (inspect.getdoc(kind) or "").partition("\n\n")
-    return " ".join(paragraph.split())
 
 
 PAGES = {"CLI.md": command_line, "ERRORS.md": errors, "HTTP.md": routes, "MODELS.md": models}

@@ -32,15 +32,19 @@ def reference_page(document: Node) -> str:
 
 
 def error_page(kinds: Iterable[type[ObjectCutError]]) -> str:
-    """Every code that a failure may have; the first paragraph of a class's docstring says when."""
+    """Every code that a failure may have, and when."""
     rows = ["<tr><th>Status<th>Code<th>Title<th>When"]
     for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
-        when = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
         rows.append(
             f'<tr id="{kind.code}"><td>{kind.status}<td><code>{kind.code}</code>'
-            f"<td>{escape(kind.title)}<td>{escape(when)}"
+            f"<td>{escape(kind.title)}<td>{escape(meaning(kind))}"
         )
     return _page("Errors", "<table>", *rows, "</table>")
+
+
+def meaning(kind: type[ObjectCutError]) -> str:
+    """When it happens: the first paragraph of its docstring, in one line."""
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _page(title: str, *body: str) -> str:

@@ -17,9 +17,6 @@ from tests.api.routes.sent import FILE, PAGES, PHOTO, URL, web
 from tests.fakes import BASE_URL, FakeEngine, FakeFetcher, ScriptedCourier, memory_store
 from tests.service import Served, serving
 
-ZIP = {"Accept": "application/zip"}
-TEXT = {"Content-Type": "text/plain"}
-
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
