@@ -128,7 +128,7 @@ def assemble(
         traced.note(model=model, queue_wait_ms=round(wait * 1000, 1), batch_size=batch)
 
     try:
-        engine = engine or _open_engine(settings, metrics, answered, lose)
+        engine = engine or _open_engine(settings, metrics, traced, answered, lose)
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
     fetcher = fetcher or HttpFetcher(settings.fetch, on_refusal=metrics.refused)
@@ -155,18 +155,31 @@ def assemble(
 def _open_engine(
     settings: Settings,
     metrics: Metrics,
+    tracing: Tracing,
     answered: Callable[[str, float, int], None],
     lose: Callable[[str], None],
 ) -> Engine:
     """In this process, unless there are workers. Raises SettingsError, ValueError: no such model."""
     workers = settings.workers
     if not workers.remote:
-        return LocalEngine(settings.engine, on_batch=metrics.batch, on_answer=answered, on_lost=lose)
+        return LocalEngine(
+            settings.engine,
+            on_batch=metrics.batch,
+            on_answer=answered,
+            on_lost=lose,
+            around=tracing.batch,
+        )
+    remote = partial(RemoteEngine, settings.engine, workers, outgoing=tracing.outgoing)
     if workers.urls:
-        token = settings.shared_token()
-        return RemoteEngine(settings.engine, workers, urls=workers.urls, token=token)
-    own = WorkerProcesses(workers.count, settings.engine, settings.logs, timeout=settings.limits.timeout)
-    return RemoteEngine(settings.engine, workers, urls=own.urls, token=own.token, workforce=own)
+        return remote(urls=workers.urls, token=settings.shared_token())
+    own = WorkerProcesses(
+        workers.count,
+        settings.engine,
+        settings.logs,
+        tracing=settings.tracing,
+        timeout=settings.limits.timeout,
+    )
+    return remote(urls=own.urls, token=own.token, workforce=own)
 
 
 @asynccontextmanager

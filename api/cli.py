@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from api.commands.bucket import bucket
 from api.commands.cut import cut
 from api.commands.doctor import doctor
 from api.commands.evaluate import evaluate
@@ -39,7 +40,7 @@ def objectcut(
     """Finds the subject of a photo and cuts it out."""
 
 
-for command in (cut, serve, worker, paste_server, train, evaluate, validate, doctor, health):
+for command in (cut, serve, worker, paste_server, train, evaluate, validate, doctor, health, bucket):
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -57,6 +59,7 @@ class LocalEngine:
     on_answer: called in the context of a caller who has its matte, with the model's name, the seconds in the
         queue and the pictures in its batch.
     on_lost: called with the reason when a device is lost for good: the process should be replaced.
+    around: entered for every batch, with the model's name and its pictures' callers: see Batcher.
     registry: the models that requests may name.
     Raises ValueError when the configuration names a model that does not exist.
     """
@@ -68,6 +71,8 @@ class LocalEngine:
         on_batch: Callable[[str, int], None] | None = None,
         on_answer: Callable[[str, float, int], None] | None = None,
         on_lost: Callable[[str], None] | None = None,
+        around: Callable[[str, Sequence[tuple[Context, float]]], AbstractContextManager[object]]
+        | None = None,
         registry: Mapping[str, ModelSpec] = REGISTRY,
     ) -> None:
         catalogue.check_names(config.models, registry)
@@ -75,6 +80,7 @@ class LocalEngine:
         self._on_batch = on_batch
         self._on_answer = on_answer
         self._on_lost = on_lost
+        self._around = around
         self._registry = registry
         self._started = False
         self._models = Residency(self._load, self._estimate, budget=config.memory_budget)
@@ -207,6 +213,7 @@ class LocalEngine:
             on_batch=partial(self._on_batch, name) if self._on_batch else None,
             on_answer=partial(self._on_answer, name) if self._on_answer else None,
             on_lost=partial(self._lose, name),
+            around=partial(self._around, name) if self._around else nullcontext,
         )
 
     def _lose(self, name: str, error: DeviceLost) -> None:

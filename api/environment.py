@@ -8,7 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 __all__ = ["PREFIX", "Environment", "SettingsError", "load", "variables"]
 
@@ -30,6 +35,18 @@ class Environment(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Files name the settings of groups as variables do: the default source of files knows no groups."""
+        return init_settings, env_settings, NestedSecretsSettingsSource(file_secret_settings)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,6 +26,8 @@ Dialect = Callable[[ObjectCutError, Request], Response]
 Recorder = Callable[[Message], Awaitable[Sequence[Message]]]
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: nobody wants a trace of these."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEY = "objectcut.exchange"
 SECURE_HEADERS = {
@@ -88,23 +90,26 @@ class Exchanges:
         metrics: Metrics,
         send_timeout: float,
         tracing: Tracing | None = None,
+        traced: Callable[[Scope], bool] = lambda scope: scope["path"] not in _QUIET,
         dialects: Mapping[str, Dialect] | None = None,
     ) -> None:
         """send_timeout: seconds that a client may take over each piece of its answer.
 
+        traced: which requests have a span, and may go on with a trace of somebody else's.
         dialects: by the path's beginning, what writes the failures of contracts whose bodies are not ours.
         """
         self.app = app
         self._dialects = dialects or {}
         self._metrics = metrics
         self._tracing = tracing or Untraced()
+        self._traced = traced
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        with self._tracing.request(scope):
+        with self._tracing.request(scope) if self._traced(scope) else nullcontext():
             await self._exchange(scope, receive, send)
 
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,8 +1,8 @@
 """Where a request's time goes, told to a tracing system; nothing at all unless one is configured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,6 +55,14 @@ class Tracing(Protocol):
         """More about the stage that is under way."""
         ...
 
+    def batch(self, model: str, callers: Sequence[tuple[Context, float]]) -> AbstractContextManager[object]:
+        """Around one run of a network. callers: of each picture the context and the seconds it has waited."""
+        ...
+
+    def outgoing(self) -> Mapping[str, str]:
+        """Headers by which a request to another process becomes part of the stage that is under way."""
+        ...
+
     async def close(self) -> None:
         """Sends what is left."""
         ...
@@ -74,6 +82,16 @@ class Untraced:
 
     def note(self, **facts: str | int | float) -> None:
         pass
+
+    def batch(
+        self,
+        model: str,  # noqa: ARG002
+        callers: Sequence[tuple[Context, float]],  # noqa: ARG002
+    ) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def outgoing(self) -> Mapping[str, str]:
+        return {}
 
     async def close(self) -> None:
         pass

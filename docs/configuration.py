@@ -25,8 +25,9 @@ This file is made by `python -m docs.configuration`; what it says stands beside 
 """
 WORKER = f"""## Workers
 
-`objectcut worker` has the settings below and, as above, those of inference (`{PREFIX}ENGINE__…`) and of logs
-(`{PREFIX}LOGS__…`); it refuses to start with any other. [OPERATIONS.md](OPERATIONS.md) says how to run them.
+`objectcut worker` has the settings below and, as above, those of inference (`{PREFIX}ENGINE__…`), of logs
+(`{PREFIX}LOGS__…`) and of traces (`{PREFIX}TRACING__…`, by default as `objectcut-worker`); it refuses to
+start with any other. [OPERATIONS.md](OPERATIONS.md) says how to run them.
 """
 
 

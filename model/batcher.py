@@ -9,6 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,13 +29,14 @@ R = TypeVar("R")
 class _Job(Generic[T, R]):
     """One caller's item. since, started: seconds on the loop's clock, when it came and when it was last run.
 
-    alone: in a batch of its own. companions: items of that run, itself included.
+    context: the caller's. alone: in a batch of its own. companions: items of that run, itself included.
     """
 
     item: T
     deadline: Deadline
     result: asyncio.Future[R]
     since: float
+    context: Context
     alone: bool = False
     started: float = 0.0
     companions: int = 0
@@ -67,6 +70,8 @@ class Batcher(Generic[T, R]):
     on_batch: called after every run that succeeded, with the number of its items.
     on_answer: called in the context of a caller who has a result, with the seconds for which its item waited
         and the number of items in its run.
+    around: entered for every run, with the context of each item's caller and the seconds for which the item
+        has waited.
     clock: monotonic, seconds. jitter: a factor on each Retry-After. Seams for tests.
     """
 
@@ -84,6 +89,7 @@ class Batcher(Generic[T, R]):
         on_batch: Callable[[int], None] | None = None,
         on_answer: Callable[[float, int], None] | None = None,
         on_lost: Callable[[DeviceLost], None] | None = None,
+        around: Callable[[Sequence[tuple[Context, float]]], AbstractContextManager[object]] = nullcontext,
         oom_hold: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - no secret
@@ -99,6 +105,7 @@ class Batcher(Generic[T, R]):
         self._on_batch = on_batch
         self._on_answer = on_answer
         self._on_lost = on_lost
+        self._around = around
         self._oom_hold = oom_hold
         self._clock = clock
         self._jitter = jitter
@@ -140,7 +147,7 @@ class Batcher(Generic[T, R]):
         self.check_open()
         deadline.check("the queue")
         loop = asyncio.get_running_loop()
-        job: _Job[T, R] = _Job(item, deadline, loop.create_future(), loop.time(), alone)
+        job: _Job[T, R] = _Job(item, deadline, loop.create_future(), loop.time(), copy_context(), alone)
         self._queue.append(job)
         self._schedule()
         try:
@@ -231,7 +238,8 @@ class Batcher(Generic[T, R]):
             started = asyncio.get_running_loop().time()
             for job in jobs:
                 job.started, job.companions = started, len(jobs)
-            results = await self._timed_run([job.item for job in jobs])
+            with self._around([(job.context, started - job.since) for job in jobs]):
+                results = await self._timed_run([job.item for job in jobs])
         except DeviceLost as exc:
             self._lose(jobs, exc)
         except Exception as exc:

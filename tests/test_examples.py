@@ -40,6 +40,7 @@ ELSEWHERE = {
     ("docs/OBSERVABILITY.md", "pip install"): HUB,
     ("docs/OPERATIONS.md", "export"): "serves on several machines: tests/deploy",
     ("docs/OPERATIONS.md", "mkdir"): "wants Docker and root: tests/deploy/test_containers.py",
+    ("docs/OPERATIONS.md", "COMPOSE_PROFILES"): "wants Docker: tests/deploy/test_containers.py",
     ("docs/TRAINING.md", "objectcut train finetune"): TRAINS,
     ("docs/TRAINING.md", "objectcut train basnet"): TRAINS,
     ("docs/TRAINING.md", "objectcut evaluate"): TRAINS,

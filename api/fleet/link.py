@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -56,15 +56,23 @@ class Link:
     """A worker's URL, or that of a proxy with workers behind it.
 
     in_flight: pictures that it was chosen for. draining: it said so when it was last looked at.
-    breaker: open while pictures are not answered at all.
+    breaker: open while pictures are not answered at all. outgoing: headers that go with each picture.
     """
 
-    def __init__(self, url: str, token: str, config: WorkersConfig) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        config: WorkersConfig,
+        *,
+        outgoing: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self.url = url
         self.in_flight = 0
         self.draining = False
         self.breaker = Breaker(WorkersUnavailable)
         self._config = config
+        self._outgoing = outgoing
         self._closing = asyncio.Event()
         self._places = asyncio.Semaphore(config.connections)
         self._facts: dict[str, dict[str, Any]] = {}
@@ -173,7 +181,7 @@ class Link:
             return await self._http.post(
                 path,
                 content=frame.pack_picture(picture, deadline.remaining(), alone=alone),
-                headers={"X-Request-Id": request_id} if request_id else {},
+                headers={**self._outgoing(), **({"X-Request-Id": request_id} if request_id else {})},
                 timeout=httpx.Timeout(self._config.read_timeout, connect=self._config.connect_timeout),
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:

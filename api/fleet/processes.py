@@ -15,6 +15,7 @@ from pathlib import Path
 
 from api.environment import PREFIX
 from api.logs import LogConfig
+from api.tracing import TracingConfig
 from model.config import EngineConfig
 
 __all__ = ["WorkerProcesses"]
@@ -41,6 +42,7 @@ class WorkerProcesses:
         engine: EngineConfig,
         logs: LogConfig,
         *,
+        tracing: TracingConfig | None = None,
         timeout: float = 20.0,
         stop_seconds: float = 30.0,
         command: Sequence[str] = COMMAND,
@@ -50,7 +52,10 @@ class WorkerProcesses:
         """How often each one was started."""
         self._directory = Path(tempfile.gettempdir()) / f"objectcut-{secrets.token_hex(8)}"
         self._sockets = [self._directory / f"{number}.sock" for number in range(count)]
-        self._environments = [self._environment(number, engine, logs, timeout) for number in range(count)]
+        self._environments = [
+            self._environment(number, engine, logs, tracing or TracingConfig(), timeout)
+            for number in range(count)
+        ]
         self._stop_seconds = stop_seconds
         self._command = command
         self._children: dict[int, asyncio.subprocess.Process] = {}
@@ -115,11 +120,12 @@ class WorkerProcesses:
             await child.wait()
 
     def _environment(
-        self, number: int, engine: EngineConfig, logs: LogConfig, timeout: float
+        self, number: int, engine: EngineConfig, logs: LogConfig, tracing: TracingConfig, timeout: float
     ) -> Mapping[str, str]:
         """Its share of the machine, and no secret of the service but the one between the two."""
         count = len(self._sockets)
         device = f"cuda:{number}" if engine.device == "cuda" else engine.device
+        named = tracing.model_copy(update={"service_name": f"{tracing.service_name}-worker"})
         share = engine.model_copy(update={"device": device, "cores": max(1, engine.cores // count)})
         own = {
             "WORKER_TOKEN": self.token,
@@ -128,6 +134,7 @@ class WorkerProcesses:
             "TIMEOUT": str(timeout),
             "ENGINE": json.dumps(share.model_dump(mode="json")),
             "LOGS": logs.model_dump_json(),
+            "TRACING": named.model_dump_json(),
         }
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
         return kept | {f"{PREFIX}{name}": value for name, value in own.items()}

@@ -1,7 +1,7 @@
 """The engine of a service that infers elsewhere: pictures are made small here, and go to workers."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -40,6 +40,7 @@ class RemoteEngine:
 
     config: `models` are those that requests may name, `cores` how many pictures are made small at once.
     urls: of the workers; token: what they ask for. workforce: the workers, when they are this service's own.
+    outgoing: more headers for each picture's request.
     Raises ValueError when the configuration names a model that does not exist.
     """
 
@@ -51,13 +52,14 @@ class RemoteEngine:
         urls: tuple[str, ...],
         token: str,
         workforce: Workforce | None = None,
+        outgoing: Callable[[], Mapping[str, str]] = dict,
         registry: Mapping[str, ModelSpec] = REGISTRY,
     ) -> None:
         catalogue.check_names(config.models, registry)
         self._config = config
         self._registry = registry
         self._workforce = workforce
-        self._links = [Link(url, token, workers) for url in urls]
+        self._links = [Link(url, token, workers, outgoing=outgoing) for url in urls]
         self._sizes = {name: registry[name].size for name in config.models}
         self._watching: list[asyncio.Task[None]] = []
         self._threads = ThreadPoolExecutor(config.cores, thread_name_prefix="resize")

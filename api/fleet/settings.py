@@ -7,9 +7,18 @@ from pydantic import Field, SecretStr, model_validator
 
 from api.environment import PREFIX, Environment, SettingsError
 from api.logs import LogConfig
+from api.tracing import TracingConfig
 from model.config import EngineConfig
 
 __all__ = ["WorkerSettings"]
+
+
+class WorkerTracingConfig(TracingConfig):
+    """Where traces go, under a worker's own name."""
+
+    service_name: str = Field(
+        "objectcut-worker", min_length=1, description="Name of the worker in the traces."
+    )
 
 
 class WorkerSettings(Environment):
@@ -38,6 +47,7 @@ class WorkerSettings(Environment):
     )
     engine: EngineConfig = Field(default_factory=EngineConfig, description="Inference.")
     logs: LogConfig = Field(LogConfig(), description="Logs.")
+    tracing: WorkerTracingConfig = Field(WorkerTracingConfig(), description="Traces.")
 
     @model_validator(mode="after")
     def _fill_model_dir(self) -> Self:

@@ -1,5 +1,5 @@
 """A worker's private HTTP face: a frame of samples in, a frame of samples out. Nothing here decodes images,
-and nothing here speaks to anybody first.
+and nothing here speaks to anybody first but to the collector of traces, where one is named.
 
     POST /v1/mattes/{model}/{width}x{height}    model.frame: a picture's frame in, its alpha's frame out
     GET  the same                               whether it would be served: the model's facts, or why not
@@ -22,9 +22,11 @@ from typing import Any, Protocol
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from api import logs
 from api.engine import LocalEngine
@@ -36,6 +38,7 @@ from api.limits import InFlight, RequestLimits, body_of, while_connected
 from api.logs import REQUESTS, SERVICE
 from api.metrics import Metrics
 from api.middleware import Exchanges, exchange_of
+from api.tracing import Tracing, open_tracing
 from api.types import Deadline, Engine
 from model import frame, heap
 from model.errors import ModelUnavailable
@@ -144,14 +147,23 @@ class _Face:
         self._authorise(request)
         return JSONResponse(self._service.facts(request.path_params["model"]))
 
+    def traced(self, scope: Scope) -> bool:
+        """Whether a request becomes part of a trace: pictures, of those who know the token."""
+        return scope["method"] == "POST" and self._is_known(Headers(scope=scope))
+
     def _authorise(self, request: Request) -> None:
         """Raises Unauthorized."""
-        kind, _, shown = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(shown.encode(), self._token):
+        if not self._is_known(request.headers):
             raise Unauthorized("the worker's token is wanted")
 
+    def _is_known(self, headers: Headers) -> bool:
+        kind, _, shown = headers.get("authorization", "").partition(" ")
+        return kind.lower() == "bearer" and hmac.compare_digest(shown.encode(), self._token)
 
-def create_worker(settings: WorkerSettings, *, engine: Batching | None = None) -> Starlette:
+
+def create_worker(
+    settings: WorkerSettings, *, engine: Batching | None = None, tracing: Tracing | None = None
+) -> Starlette:
     """The worker's app. Its WorkerService is `app.state.service`. Raises SettingsError."""
     token = settings.token()
     metrics = Metrics()
@@ -160,11 +172,16 @@ def create_worker(settings: WorkerSettings, *, engine: Batching | None = None) -
         service.lost = reason
 
     try:
+        traced = tracing or open_tracing(settings.tracing)
+    except ValueError as exc:
+        raise SettingsError(f"OBJECTCUT_TRACING__ENDPOINT: {exc}") from exc
+    try:
         engine = engine or LocalEngine(
             settings.engine,
             on_batch=metrics.batch,
             on_answer=lambda model, wait, _: metrics.waited(model, wait),
             on_lost=lose,
+            around=traced.batch,
         )
     except ValueError as exc:
         raise SettingsError(f"OBJECTCUT_ENGINE__MODELS: {exc}") from exc
@@ -191,6 +208,7 @@ def create_worker(settings: WorkerSettings, *, engine: Batching | None = None) -
         finally:
             service.draining = True
             await engine.close()
+            await traced.close()
 
     app = Starlette(
         routes=[
@@ -202,7 +220,9 @@ def create_worker(settings: WorkerSettings, *, engine: Batching | None = None) -
         exception_handlers={404: _leave, 405: _leave, ObjectCutError: _leave},
     )
     app.state.service = service
-    app.add_middleware(Exchanges, metrics=metrics, send_timeout=settings.timeout)
+    app.add_middleware(
+        Exchanges, metrics=metrics, send_timeout=settings.timeout, tracing=traced, traced=face.traced
+    )
     return app
 
 

@@ -189,7 +189,8 @@ class S3Store:
         try:
             known = self._client.get_bucket_lifecycle_configuration(Bucket=self._config.bucket)
         except ClientError as exc:
-            if exc.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
+            # Amazon's NoSuchLifecycleConfiguration; Garage answers with the status alone.
+            if _status(exc) != 404 or exc.response["Error"]["Code"] == "NoSuchBucket":
                 raise
             known = {"Rules": []}
         rules = known["Rules"]

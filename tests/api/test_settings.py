@@ -58,6 +58,24 @@ def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert load().access() == "from-a-file"
 
 
+def test_files_name_the_settings_of_a_group_as_variables_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "objectcut_store__s3__access_key_id").write_text("the-id\n")
+    (tmp_path / "objectcut_store__s3__secret_access_key").write_text("the-key\n")
+    (tmp_path / "somebody-elses").write_text("x")
+    monkeypatch.setattr(environment, "SECRETS", tmp_path)
+    monkeypatch.setenv("OBJECTCUT_STORE__S3__BUCKET", "cutouts")
+    s3 = load().store.s3
+    assert s3.access_key_id
+    assert s3.secret_access_key
+    assert (s3.access_key_id.get_secret_value(), s3.secret_access_key.get_secret_value(), s3.bucket) == (
+        "the-id",
+        "the-key",
+        "cutouts",
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "base_url"),
     [

@@ -14,16 +14,14 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from api.app import create_app
 from api.errors import InferenceFailed, StoreUnavailable
 from api.logs import LogConfig, configure
-from api.otel import OpenTelemetry
 from api.settings import Settings
 from api.tracing import TracingConfig, Untraced, open_tracing
+from tests.collector import Collector, ids
 from tests.fakes import BASE_URL, FailingStore, FakeEngine, FakeFetcher, InlineDecoder, memory_store, photo
 from tests.service import serving
 
@@ -39,27 +37,6 @@ def _logging_as_it_was() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = handlers, level
-
-
-class Collector:
-    """A tracing of its own, and what it has sent once the service has ended."""
-
-    def __init__(self, **config: Any) -> None:
-        self._exporter = InMemorySpanExporter()
-        self.tracing = OpenTelemetry(TracingConfig(**config), self._exporter)
-
-    @property
-    def spans(self) -> dict[str, ReadableSpan]:
-        """By name, in the order in which they began."""
-        spans = sorted(self._exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
-        return {span.name: span for span in spans}
-
-
-def ids(span: ReadableSpan) -> tuple[str, str | None]:
-    """Its trace's id and its parent's, in hexadecimal."""
-    parent = f"{span.parent.span_id:016x}" if span.parent else None
-    assert span.context
-    return f"{span.context.trace_id:032x}", parent
 
 
 async def test_a_request_is_a_span_and_its_stages_are_parts_of_it() -> None:

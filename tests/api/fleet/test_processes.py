@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from api.fleet.processes import WorkerProcesses
+from api.fleet.settings import WorkerTracingConfig
 from api.logs import LogConfig
+from api.tracing import TracingConfig
 from model.config import EngineConfig
 from tests.api.fleet.workers import until
 
@@ -30,6 +32,7 @@ def processes(count: int, script: str = NOTES, **engine: object) -> WorkerProces
         count,
         EngineConfig.model_validate({"cores": 4} | engine),
         LogConfig(),
+        tracing=TracingConfig(endpoint="http://collector:4318/v1/traces"),
         command=command,
         stop_seconds=5,
     )
@@ -86,6 +89,9 @@ async def test_each_has_its_share_and_no_secret(
     assert {json.loads(each["OBJECTCUT_ENGINE"])["cores"] for each in found} == {2}
     assert all("OBJECTCUT_SECRET_ACCESS" not in each for each in found)
     assert {each["OBJECTCUT_WORKER_TOKEN"] for each in found} == {own.token}
+    traces = [WorkerTracingConfig.model_validate_json(each["OBJECTCUT_TRACING"]) for each in found]
+    assert {each.endpoint for each in traces} == {"http://collector:4318/v1/traces"}
+    assert {each.service_name for each in traces} == {"objectcut-worker"}
     await own.close()
 
 

@@ -13,6 +13,7 @@ from api.fleet.remote import RemoteEngine
 from api.fleet.settings import WorkerSettings
 from api.fleet.worker import Batching, WorkerService, create_worker, server_for
 from api.graceful import GracefulServer
+from api.tracing import Tracing
 from api.types import Deadline
 from model.config import EngineConfig
 from model.registry import REGISTRY
@@ -59,12 +60,15 @@ class Worker:
 
 @asynccontextmanager
 async def working(
-    engine: Batching | None = None, port: int = 0, drain_delay: float = 0.5
+    engine: Batching | None = None,
+    port: int = 0,
+    drain_delay: float = 0.5,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Worker]:
     settings = WorkerSettings.model_validate(
         {"worker_token": TOKEN, "port": port, "drain_delay": drain_delay, "in_flight": 4}
     )
-    app = create_worker(settings, engine=engine or WorkersEngine())
+    app = create_worker(settings, engine=engine or WorkersEngine(), tracing=tracing)
     server = server_for(app, settings)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110

@@ -14,7 +14,7 @@ from api.errors import StoreUnavailable
 from model import errors as model_errors
 from tests.api.routes.accepted import ended, made, until
 from tests.api.routes.sent import FILE, PAGES, PHOTO, URL, web
-from tests.fakes import BASE_URL, FakeEngine, FakeFetcher, ScriptedCourier, memory_store
+from tests.fakes import BASE_URL, FailingStore, FakeEngine, FakeFetcher, ScriptedCourier, memory_store
 from tests.service import Served, serving
 
 
@@ -137,3 +137,42 @@ async def test_a_store_that_fails_for_a_while(settings: dict[str, Any]) -> None:
         job = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
         assert job["status"] == "succeeded"
         assert served.metric("job_pictures_total", status="postponed") == 1
+
+
+async def test_a_slow_store_keeps_a_request_waiting_and_a_job_not(settings: dict[str, Any]) -> None:
+    """What docs/STORAGE.md says of an upload that nobody waits for."""
+
+    class Slow(type(memory_store())):  # type: ignore[misc]
+        entered, free = 0, asyncio.Event()
+
+        async def put(self, *given: Any, **more: Any) -> Any:
+            self.entered += 1
+            await self.free.wait()
+            return await super().put(*given, **more)
+
+    store = Slow(memory_store().signer)
+    async with serving(settings, store=store, fetcher=FakeFetcher(PAGES)) as served:
+        job = await made(served.http, content=PHOTO)
+        await until(lambda: store.entered == 1)
+        request = asyncio.create_task(served.http.post("/v1/cutouts", files=FILE))
+        await until(lambda: store.entered == 2)
+        seen = (await served.http.get(f"/v1/jobs/{job['id']}")).json()
+        assert (seen["status"], seen["items"][0]["cutout"]) == ("running", None), (
+            "no link before there is a cutout"
+        )
+        assert not request.done()
+        store.free.set()
+        assert (await request).status_code == 201
+        link = (await ended(served.http, job["id"]))["items"][0]["cutout"]["url"]
+        assert (await served.http.get(link)).status_code == 200
+
+
+async def test_an_upload_that_never_arrives_is_told(settings: dict[str, Any]) -> None:
+    config = settings | {"jobs": {"attempts": 1}}
+    courier = ScriptedCourier()
+    async with serving(config, store=FailingStore(StoreUnavailable("x")), courier=courier) as served:
+        wish = {"webhook_url": "https://hooks.example/x"}
+        job = await ended(served.http, (await made(served.http, content=PHOTO, params=wish))["id"])
+        (item,) = job["items"]
+        assert (job["status"], item["error"]["code"]) == ("failed", "storage_unavailable")
+        await until(lambda: courier.sent)

@@ -315,6 +315,21 @@ async def test_lifecycle(
     admin.close()
 
 
+async def test_a_server_that_says_only_by_its_status_that_there_is_no_lifecycle(
+    server: S3Server, store: S3Store
+) -> None:
+    server.script.append(404)
+    assert await store.ensure_lifecycle(4, deadline=soon()) is True
+    assert await store.ensure_lifecycle(4, deadline=soon()) is False
+
+
+async def test_no_lifecycle_without_a_bucket(server: S3Server, session: boto3.Session) -> None:
+    store = S3Store(S3Config(bucket="nobodys", endpoint=server.endpoint), ttl_seconds=TTL, session=session)
+    with pytest.raises(StoreUnavailable):
+        await store.ensure_lifecycle(4, deadline=soon())
+    await store.close()
+
+
 async def test_lifecycle_shorter_than_the_objects_life_is_refused(store: S3Store) -> None:
     await store.ensure_lifecycle(3, deadline=soon())
     with pytest.raises(ValueError, match="less than the life"):
