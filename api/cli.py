@@ -14,6 +14,7 @@ from api.commands.health import health
 from api.commands.keys import keys
 from api.commands.models import models
 from api.commands.paste_server import paste_server
+from api.commands.propose import propose
 from api.commands.serve import serve
 from api.commands.terminal import told, warn
 from api.commands.train import train
@@ -40,7 +41,20 @@ def objectcut(
     """Finds the subject of a photo and cuts it out."""
 
 
-for command in (cut, serve, worker, paste_server, train, evaluate, validate, doctor, health, bucket):
+_COMMANDS = (
+    cut,
+    serve,
+    worker,
+    paste_server,
+    train,
+    propose,
+    evaluate,
+    validate,
+    doctor,
+    health,
+    bucket,
+)
+for command in _COMMANDS:
     app.command()(command)
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")

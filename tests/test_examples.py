@@ -44,6 +44,7 @@ ELSEWHERE = {
     ("docs/TRAINING.md", "objectcut train finetune"): TRAINS,
     ("docs/TRAINING.md", "objectcut train basnet"): TRAINS,
     ("docs/TRAINING.md", "objectcut evaluate"): TRAINS,
+    ("docs/TRAINING.md", "objectcut propose"): TRAINS,
     ("docs/models/README.md", "objectcut models pull"): HUB,
     ("docs/tutorials/GPU.md", "pip install"): HUB,
     ("docs/tutorials/GPU.md", "objectcut models pull"): HUB,

@@ -48,6 +48,9 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME/SPLIT", help="Judge by these; the best weights are exported."),
     ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="PACK", help="Leave this pack out, and masks for it.")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to train.")] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"] | None,
@@ -75,7 +78,7 @@ def train(
         raise typer.Exit(2) from None
     from model.device import choose_device
     from model.errors import ModelUnavailable
-    from model.training.recipe import Folders
+    from model.training.recipe import Folders, Packs
     from model.training.recipes import recipe_of
 
     try:
@@ -90,6 +93,10 @@ def train(
                 data=replace(recipe.data, **named),  # type: ignore[arg-type]
                 validate_every=recipe.validate_every or (VALIDATE_EVERY if validation else 0),
             )
+        if without:
+            if not isinstance(recipe.data, Packs):
+                raise ValueError(f"{recipe_name} trains on data sets, not on packs")
+            recipe = replace(recipe, data=recipe.data.without(without))
         chosen = {
             "start": start,
             "precision": precision,

@@ -1,6 +1,7 @@
 """A training recipe: all that decides what comes out, in one record that travels with the checkpoint."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -71,6 +72,27 @@ class Packs:
     """Side, px, at which pictures are kept in memory."""
     excluded: tuple[str, ...] = field(default=("Faces__",))
     """Prefixes of picture names that are left out: this class of Caltech-101 has mattes of heads only."""
+
+    def without(self, names: Sequence[str]) -> "Packs":
+        """Less these packs, and less the masks for them, of whatever kind; they still judge the network.
+
+        For one's own choice of licences, and to learn how a network does on a source that it has not seen.
+        Raises ValueError for a name that no pack has, and where nothing would be left.
+        """
+
+        def kept(weights: dict[str, float]) -> dict[str, float]:
+            return {name: weight for name, weight in weights.items() if not set(name.split("/")) & set(names)}
+
+        every = {part for packs in self._kinds() for name in packs for part in name.split("/")}
+        if unknown := sorted(set(names) - every):
+            raise ValueError(f"no pack of the recipe is called {unknown[0]}")
+        pairs, foregrounds, backgrounds = map(kept, self._kinds())
+        if not pairs or not foregrounds or not backgrounds:
+            raise ValueError("pairs, foregrounds and backgrounds are wanted: too much was left out")
+        return replace(self, pairs=pairs, foregrounds=foregrounds, backgrounds=backgrounds)
+
+    def _kinds(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+        return self.pairs, self.foregrounds, self.backgrounds
 
 
 @dataclass(frozen=True, slots=True)

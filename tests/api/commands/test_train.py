@@ -29,6 +29,8 @@ def train(*arguments: str | Path) -> Result:
             ["basnet", "--data", ".", "--dataset", "DUTS/tests"], 1, "has no split 'tests'", id="no split"
         ),
         pytest.param(["lite", "--data", ".", "--dataset", "DUTS/train"], 1, "on packs", id="packs"),
+        pytest.param(["lite", "--data", ".", "--without", "pairs-dogs"], 1, "pairs-dogs", id="no such pack"),
+        pytest.param(["basnet", "--data", ".", "--without", "DUTS"], 1, "not on packs", id="no packs at all"),
         pytest.param(["finetune", "--data", ".", "--start", "u3"], 1, "no model 'u3'", id="no model"),
         pytest.param(
             ["finetune", "--data", ".", "--start", "birefnet-lite-2k"], 1, "square", id="no square input"

@@ -116,3 +116,30 @@ def test_fine_tuning_is_of_the_network_that_it_begins_from(start: str | None, si
     assert recipe.start == recipe.network == (start or "lite")
     assert isinstance(recipe.data, Folders)
     assert {recipe.data.load_side, *(phase.side for phase in recipe.phases)} == {side}
+
+
+def test_packs_can_be_left_out_with_the_masks_for_them() -> None:
+    lite = RECIPES["lite"].data
+    assert isinstance(lite, Packs)
+    fewer = lite.without(["unlabelled-imagenet", "backgrounds-shelves"])
+    assert set(lite.pairs) - set(fewer.pairs) == {
+        "masks-unlabelled/unlabelled-imagenet",
+    }
+    assert set(lite.backgrounds) - set(fewer.backgrounds) == {"backgrounds-shelves"}
+    assert (fewer.foregrounds, fewer.validation) == (lite.foregrounds, lite.validation)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "says"),
+    [
+        pytest.param(["pairs-dogs"], "no pack of the recipe is called pairs-dogs", id="unknown"),
+        pytest.param(
+            ["foregrounds-emoji3d", "foregrounds-people", "foregrounds-grocery"], "too much", id="no cutouts"
+        ),
+    ],
+)
+def test_packs_that_cannot_be_left_out(left_out: list[str], says: str) -> None:
+    lite = RECIPES["lite"].data
+    assert isinstance(lite, Packs)
+    with pytest.raises(ValueError, match=says):
+        lite.without(left_out)
