@@ -292,12 +292,34 @@ _OF_MODEL: dict[type[model_errors.ModelError], type[ObjectCutError]] = {
 
 
 def as_error(exc: BaseException) -> ObjectCutError:
-    """The tree's view of any exception: itself, a ModelError's counterpart, or an internal error."""
+    """The tree's view of any exception: itself, a ModelError's counterpart, or an internal error.
+
+    The latter two have it as their cause.
+    """
     if isinstance(exc, ObjectCutError):
         return exc
+    error = _counterpart(exc)
+    error.__cause__ = exc
+    return error
+
+
+def _counterpart(exc: BaseException) -> ObjectCutError:
     for kind, error in _OF_MODEL.items():
         if isinstance(exc, kind):
             # ModelUnavailable's text names the command that helps; every other text is for the logs.
             public = str(exc) if isinstance(exc, model_errors.ModelUnavailable) else None
             return error(str(exc), public=public, retry_after=getattr(exc, "retry_after", None))
     return ObjectCutError(f"{type(exc).__name__}: {exc}")
+
+
+def forget_frames(*dealt_with: BaseException | None) -> None:
+    """Drops the tracebacks of errors that nobody will look at again, and the errors that led to them.
+
+    A traceback holds the frames that it passed, and these hold the error again, by a name or by a task: such
+    circles would keep whole pictures, and their file descriptors, until the garbage collector comes by.
+    """
+    left = list(dealt_with)
+    while left:
+        if error := left.pop():
+            left += [error.__cause__, error.__context__]
+            error.__traceback__ = error.__cause__ = error.__context__ = None

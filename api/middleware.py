@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
-from api.errors import ClientGone, ObjectCutError
+from api.errors import ClientGone, ObjectCutError, forget_frames
 from api.logs import REQUEST_ID, REQUESTS
 from api.metrics import Metrics
 from api.tracing import Tracing, Untraced
@@ -136,6 +136,7 @@ class Exchanges:
         finally:
             exchange.held.close()
             self._record(method, _route(scope), exchange, failure, time.perf_counter() - started)
+            forget_frames(failure, exchange.error)
 
     def _failure(self, error: ObjectCutError, request_id: str, request: Request) -> Response:
         path = f"{request.scope['path']}/"

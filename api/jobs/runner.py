@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from api.accounts import Accounts
-from api.errors import NotFound, ObjectCutError
+from api.errors import NotFound, ObjectCutError, forget_frames
 from api.jobs.changes import Changes
 from api.jobs.config import JobsConfig
 from api.jobs.insistence import insist
@@ -116,6 +116,7 @@ class Runner:
             error = as_problem(exc)
             if error.code == ObjectCutError.code:
                 logger.exception("a picture of a job")
+            forget_frames(exc)
             fate = await self._failed(task, error)
         self._tools.observe(fate)
         fields = {

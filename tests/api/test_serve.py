@@ -1,10 +1,14 @@
-"""Over real sockets: stopping without losing a request, and clients that hang up."""
+"""Over real sockets: stopping without losing a request, clients that hang up, and what is left behind."""
 
 import asyncio
+import gc
 import json
+import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -13,6 +17,9 @@ import uvicorn
 
 from api.app import Service
 from api.serve import GracefulServer, server_for
+from api.source.decode import DecodeLimits
+from api.source.isolation import DecodePool
+from model.errors import InferenceFailed
 from tests.fakes import FakeEngine, photo
 from tests.service import Served, serving
 
@@ -160,6 +167,88 @@ async def test_whoever_leaves_an_event_stream_gives_its_place_back() -> None:
         assert running.served.metric("in_flight") == 0
 
 
+def request_of(path: str, media_type: str, body: bytes, accept: str = "*/*") -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: t\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n"
+        f"Accept: {accept}\r\nConnection: close\r\n\r\n"
+    ).encode() + body
+
+
+def form(name: str, data: bytes) -> tuple[str, bytes]:
+    """Media type and body."""
+    head = f'--b\r\nContent-Disposition: form-data; name="{name}"; filename="a"\r\n\r\n'
+    return "multipart/form-data; boundary=b", head.encode() + data + b"\r\n--b--\r\n"
+
+
+@contextmanager
+def nothing_left_for_the_collector() -> Iterator[None]:
+    """What is in here holds no picture and no descriptor afterwards, and no circle of our frames."""
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), Path("/proc/self/maps").read_text().count("memfd:picture")
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        yield
+        assert held() == before
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = str(Path(server_for.__code__.co_filename).parent)
+        frames = [item.f_code for item in gc.garbage if isinstance(item, FrameType)]
+        assert [code for code in frames if code.co_filename.startswith(ours)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+FAILS = InferenceFailed("NaN")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "fails"),
+    [
+        pytest.param(request_of("/v1/cutouts", "image/jpeg", PHOTO, "image/png"), 200, None, id="bytes"),
+        pytest.param(request_of("/v1/cutouts", "image/jpeg", PHOTO), 201, None, id="a link"),
+        pytest.param(request_of("/v1/cutouts", "image/jpeg", PHOTO[:-99]), 422, None, id="a damaged picture"),
+        pytest.param(request_of("/v1/cutouts", "image/jpeg", b"text"), 415, None, id="no picture"),
+        pytest.param(request_of("/v1/cutouts?quality=0", "image/jpeg", PHOTO), 400, None, id="a bad option"),
+        pytest.param(request_of("/v1/cutouts", "image/jpeg", PHOTO), 500, FAILS, id="the engine fails"),
+        pytest.param(request_of("/api/remove", *form("file", PHOTO)), 500, FAILS, id="the same, as rembg"),
+        pytest.param(request_of("/", *form("data", PHOTO)), 500, FAILS, id="the same, as basnet-http"),
+        pytest.param(request_of("/v1.0/removebg", *form("image_file", PHOTO)), 500, FAILS, id="as remove.bg"),
+        pytest.param(request_of("/v1/jobs", "image/jpeg", PHOTO), 202, FAILS, id="a job that fails"),
+        pytest.param(request_of("/v1/cutouts", "image/jpeg", PHOTO), None, None, id="a client that leaves"),
+    ],
+)
+async def test_what_a_request_held_is_let_go_of_at_once(
+    sent: bytes, status: int | None, fails: Exception | None
+) -> None:
+    engine = FakeEngine(fails=fails, holds=None if status else asyncio.Event())
+    decoder = DecodePool(DecodeLimits(), workers=1)
+    async with listening({"jobs": {"attempts": 1}}, engine=engine, decoder=decoder) as running:
+
+        async def ask() -> None:
+            seen = len(engine.seen)
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(sent)
+            if status:
+                assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
+            if status in (None, 202):
+                while not engine.waiting and len(engine.seen) == seen:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            writer.transport.abort()
+            while running.served.metric("in_flight") or engine.waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.1)  # threads and sockets let go of what they had last
+
+        await ask()  # what is made at the first of its kind stays
+        with nothing_left_for_the_collector():
+            await ask()
+
+
 async def test_clients_that_hang_up_while_downloading() -> None:
     async with listening({"limits": {"in_flight": 4}}) as running:
         large = photo(1500, 1500, ".png")
@@ -176,6 +265,12 @@ async def test_clients_that_hang_up_while_downloading() -> None:
                 break
             await asyncio.sleep(0.02)
         running.served.assert_at_rest()
+
+
+async def test_the_collector_does_not_look_again_at_what_stays() -> None:
+    gc.unfreeze()
+    async with listening():
+        assert gc.get_freeze_count() > 10_000
 
 
 async def test_the_server_does_not_introduce_itself() -> None:
