@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PHOTO ?=
 PORT ?= 8000
 
-.PHONY: help setup demo serve test test-slow test-clients test-deploy test-web check format docs site bench load soak compare clean
+.PHONY: help setup demo serve test test-slow test-clients test-deploy test-ray test-web check format docs site bench load soak compare clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ serve: setup ## Runs the service with its page on http://127.0.0.1:$(PORT)/ for 
 	$(BIN)/objectcut serve --port $(PORT) --anonymous
 
 test: setup ## Every test that belongs to a change, in a few minutes.
-	$(BIN)/pytest -m 'not slow and not clients and not deploy and not web'
+	$(BIN)/pytest -m 'not slow and not clients and not deploy and not ray and not web'
 
 test-slow: setup ## The long suites: 5,000 mutated images and what else takes minutes.
 	$(BIN)/pytest -m slow --timeout 3600
@@ -36,6 +36,10 @@ test-clients: setup ## Published clients of remove.bg, unchanged, against the se
 
 test-deploy: setup ## The real Traefik, with the shipped configuration, before real services and workers; ends with figures.
 	$(BIN)/pytest -m deploy tests/deploy
+
+test-ray: setup ## The service on a Ray cluster of several nodes, some of which are lost; ends with figures. Installs Ray.
+	$(BIN)/pip install --quiet --editable '.[ray]'
+	$(BIN)/pytest -m ray tests/ray
 
 test-web: setup ## The page in Chromium against the service; keeps what it saw in web-screenshots/.
 	$(BIN)/pytest -m web tests/web

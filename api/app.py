@@ -24,6 +24,7 @@ from api.accounts import Accounts, open_accounts
 from api.engine import LocalEngine
 from api.fleet.processes import WorkerProcesses
 from api.fleet.remote import RemoteEngine
+from api.fleet.worker_link import WorkerLink
 from api.idempotency import Idempotency
 from api.jobs.courier import Courier, HttpCourier
 from api.jobs.service import Jobs, Parts
@@ -169,9 +170,10 @@ def _open_engine(
             on_lost=lose,
             around=tracing.batch,
         )
-    remote = partial(RemoteEngine, settings.engine, workers, outgoing=tracing.outgoing)
+    link = partial(WorkerLink, config=workers, outgoing=tracing.outgoing)
     if workers.urls:
-        return remote(urls=workers.urls, token=settings.shared_token())
+        token = settings.shared_token()
+        return RemoteEngine(settings.engine, [link(url, token) for url in workers.urls])
     own = WorkerProcesses(
         workers.count,
         settings.engine,
@@ -179,7 +181,7 @@ def _open_engine(
         tracing=settings.tracing,
         timeout=settings.limits.timeout,
     )
-    return remote(urls=own.urls, token=own.token, workforce=own)
+    return RemoteEngine(settings.engine, [link(url, own.token) for url in own.urls], workforce=own)
 
 
 @asynccontextmanager

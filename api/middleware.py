@@ -113,7 +113,7 @@ class Exchanges:
             await self._exchange(scope, receive, send)
 
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = scope[_KEY] = Exchange(_request_id(scope))
+        exchange = scope[_KEY] = Exchange(request_id_of(scope))
         REQUEST_ID.set(exchange.id)
         started = time.perf_counter()
         method = scope["method"]
@@ -203,6 +203,7 @@ def _route(scope: Scope) -> str:
     return str(scope["path"]) if "endpoint" in scope else "unmatched"
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The caller's own X-Request-Id where it is one that we take; else a new one."""
     given = Headers(scope=scope).get("x-request-id", "")
     return given if _ACCEPTED_ID.fullmatch(given) else str(uuid.uuid4())

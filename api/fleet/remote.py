@@ -1,7 +1,7 @@
 """The engine of a service that infers elsewhere: pictures are made small here, and go to workers."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from api import catalogue
-from api.fleet.config import WorkersConfig
 from api.fleet.link import Link, WorkerGone, WorkersUnavailable
 from api.types import Deadline
 from model.config import EngineConfig
@@ -18,9 +17,6 @@ from model.registry import REGISTRY, ModelSpec
 from postprocess.types import RGB, Alpha
 
 __all__ = ["RemoteEngine", "Workforce", "shrink"]
-
-_MOMENT = 0.1
-"""Seconds before a picture is sent to the same address again."""
 
 
 class Workforce(Protocol):
@@ -39,27 +35,23 @@ class RemoteEngine:
     """api.types.Engine over workers.
 
     config: `models` are those that requests may name, `cores` how many pictures are made small at once.
-    urls: of the workers; token: what they ask for. workforce: the workers, when they are this service's own.
-    outgoing: more headers for each picture's request.
+    links: the workers. workforce: what runs them, when they are this service's own.
     Raises ValueError when the configuration names a model that does not exist.
     """
 
     def __init__(
         self,
         config: EngineConfig,
-        workers: WorkersConfig,
+        links: Sequence[Link],
         *,
-        urls: tuple[str, ...],
-        token: str,
         workforce: Workforce | None = None,
-        outgoing: Callable[[], Mapping[str, str]] = dict,
         registry: Mapping[str, ModelSpec] = REGISTRY,
     ) -> None:
         catalogue.check_names(config.models, registry)
         self._config = config
         self._registry = registry
         self._workforce = workforce
-        self._links = [Link(url, token, workers, outgoing=outgoing) for url in urls]
+        self._links = links
         self._sizes = {name: registry[name].size for name in config.models}
         self._watching: list[asyncio.Task[None]] = []
         self._threads = ThreadPoolExecutor(config.cores, thread_name_prefix="resize")
@@ -136,7 +128,7 @@ class RemoteEngine:
             raise gone.error from gone
         with second.place():
             if second is first:  # a proxy: it takes a moment to see which of its connections are gone, too
-                await asyncio.sleep(min(_MOMENT, deadline.remaining()))
+                await asyncio.sleep(min(second.moment, deadline.remaining()))
             try:
                 return await second.matte(picture, model, deadline, alone=True)
             except WorkerGone as exc:

@@ -44,7 +44,7 @@ from model import frame, heap
 from model.errors import ModelUnavailable
 from postprocess.types import RGB, Alpha
 
-__all__ = ["FRAME_TYPE", "WorkerService", "create_worker", "serve", "server_for"]
+__all__ = ["FRAME_TYPE", "WorkerService", "create_worker", "header_of", "serve", "server_for"]
 
 FRAME_TYPE = "application/vnd.objectcut.frame"
 KEPT_SECONDS = 20
@@ -97,7 +97,21 @@ class WorkerService:
             raise ModelUnavailable(facts.get("reason", f"model '{model}' is not loaded on this worker"))
         return facts
 
-    def resolution(self, model: str, height: int, width: int) -> int | None:
+    async def matte(
+        self, model: str, header: frame.Header, body: bytes | bytearray, *, arrived: float, longest: float
+    ) -> Alpha:
+        """The alpha of the picture in a frame. arrived: when it began to (s, monotonic).
+
+        longest: seconds that a picture may have, whatever its frame says. Raises InvalidOptions, ModelError.
+        """
+        # The clock began where the request did: what the way here took is gone.
+        deadline = Deadline(arrived + min(header.seconds, longest))
+        resolution = self._resolution(model, header.height, header.width)
+        return await self.engine.matte(
+            header.picture(body), model=model, resolution=resolution, deadline=deadline, alone=header.alone
+        )
+
+    def _resolution(self, model: str, height: int, width: int) -> int | None:
         """What a request must have asked for, that its picture has this size. Raises InvalidOptions."""
         for known in self.engine.models():
             if known["name"] == model and (known["input_height"], known["input_width"]) == (height, width):
@@ -105,6 +119,14 @@ class WorkerService:
         if height != width:
             raise InvalidOptions(public=f"model '{model}' takes no {width} x {height} px")
         return width
+
+
+def header_of(body: bytes | bytearray) -> frame.Header:
+    """The header of a picture's frame. Raises InvalidOptions."""
+    try:
+        return frame.Header.unpack(body)
+    except frame.FrameError as exc:
+        raise InvalidOptions(public=str(exc)) from None
 
 
 class _Face:
@@ -127,18 +149,11 @@ class _Face:
         body = bytearray()
         async for piece in body_of(request, self._limits, Deadline.after(self._limits.timeout)):
             body += piece
-        try:
-            header = frame.Header.unpack(body)
-        except frame.FrameError as exc:
-            raise InvalidOptions(public=str(exc)) from None
+        header = header_of(body)
         if (header.height, header.width) != size:
             raise InvalidOptions(public="the frame is not what the path says")
-        # The clock began where the request did: what the way here took is gone.
-        deadline = Deadline(arrived + min(header.seconds, self._limits.timeout))
-        resolution = self._service.resolution(model, header.height, header.width)
-        work = self._service.engine.matte(
-            header.picture(body), model=model, resolution=resolution, deadline=deadline, alone=header.alone
-        )
+        longest = self._limits.timeout
+        work = self._service.matte(model, header, body, arrived=arrived, longest=longest)
         alpha = await while_connected(request, work)
         return Response(await run_in_threadpool(frame.pack_alpha, alpha), media_type=FRAME_TYPE)
 

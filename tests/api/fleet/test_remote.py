@@ -12,6 +12,7 @@ from api.errors import InferenceFailed, InvalidOptions, ModelUnavailable, OutOfM
 from api.fleet.config import WorkersConfig
 from api.fleet.link import WorkersUnavailable
 from api.fleet.remote import RemoteEngine, shrink
+from api.fleet.worker_link import WorkerLink
 from api.types import Engine
 from model import errors
 from model.config import EngineConfig
@@ -27,7 +28,7 @@ async def test_the_same_matte_as_in_this_process() -> None:
     local = LocalEngine(config)
     photo = astronaut()  # type: ignore[no-untyped-call]
     async with working(local) as worker:
-        remote = RemoteEngine(config, WorkersConfig(), urls=(worker.url,), token=TOKEN)
+        remote = RemoteEngine(config, [WorkerLink(worker.url, TOKEN, WorkersConfig())])
         await remote.start()
         engine: Engine = remote
         there = await engine.matte(photo, model="lite", deadline=soon(60))
@@ -222,4 +223,4 @@ async def test_names_that_no_worker_is_asked_for() -> None:
         with pytest.raises(InvalidOptions):
             await engine.matte(RGB, model="lite", resolution=96, deadline=soon())
     with pytest.raises(ValueError, match="no such model: nope"):
-        RemoteEngine(EngineConfig(models=("nope",)), WorkersConfig(), urls=(), token="")
+        RemoteEngine(EngineConfig(models=("nope",)), [])

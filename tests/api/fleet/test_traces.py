@@ -15,6 +15,7 @@ from api.fleet.config import WorkersConfig
 from api.fleet.remote import RemoteEngine
 from api.fleet.settings import WorkerSettings
 from api.fleet.worker import create_worker
+from api.fleet.worker_link import WorkerLink
 from model import frame
 from model.batcher import Batcher
 from model.config import EngineConfig
@@ -42,9 +43,8 @@ async def test_one_trace_from_the_edge_to_the_workers_batch_and_the_store() -> N
     edge, there = Collector(), Collector()
     local = LocalEngine(LITE, around=there.tracing.batch)
     async with working(local, drain_delay=0, tracing=there.tracing) as worker:
-        remote = RemoteEngine(
-            LITE, WorkersConfig(), urls=(worker.url,), token=TOKEN, outgoing=edge.tracing.outgoing
-        )
+        link = WorkerLink(worker.url, TOKEN, WorkersConfig(), outgoing=edge.tracing.outgoing)
+        remote = RemoteEngine(LITE, [link])
         async with serving(engine=remote, tracing=edge.tracing) as served:
             answer = await served.http.post("/v1/cutouts", files={"image": ("a.jpg", photo())}, headers=GIVEN)
             assert answer.status_code == 201

@@ -12,6 +12,7 @@ from api.fleet.config import WorkersConfig
 from api.fleet.remote import RemoteEngine
 from api.fleet.settings import WorkerSettings
 from api.fleet.worker import Batching, WorkerService, create_worker, server_for
+from api.fleet.worker_link import WorkerLink
 from api.graceful import GracefulServer
 from api.tracing import Tracing
 from api.types import Deadline
@@ -84,11 +85,10 @@ async def working(
 @asynccontextmanager
 async def asking(*urls: str, token: str = TOKEN, **config: float) -> AsyncIterator[RemoteEngine]:
     """An engine that speaks to these workers, and looks at them often."""
+    workers = WorkersConfig.model_validate({"poll_interval": 0.05} | config)
     engine = RemoteEngine(
         EngineConfig(models=("lite",), cores=1),
-        WorkersConfig.model_validate({"poll_interval": 0.05} | config),
-        urls=urls,
-        token=token,
+        [WorkerLink(url, token, workers) for url in urls],
         registry=SMALL,
     )
     await engine.start()

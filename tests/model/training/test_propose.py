@@ -46,6 +46,7 @@ def test_masks_are_the_subjects_and_can_be_trained_on(data: Path) -> None:
             str(data / "masks-proposed/unlabelled-discs" / f"u{index}.png"), cv2.IMREAD_GRAYSCALE
         )
         truth = disc(20 + index)[1] > 127
+        assert mask is not None
         assert np.mean((mask > 127) == truth) > 0.99
     with (data / "masks-proposed/index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
