@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from api.commands.bucket import bucket
+from api.commands.bulk import bulk
 from api.commands.cut import cut
 from api.commands.doctor import doctor
 from api.commands.evaluate import evaluate
@@ -43,6 +44,7 @@ def objectcut(
 
 _COMMANDS = (
     cut,
+    bulk,
     serve,
     worker,
     paste_server,

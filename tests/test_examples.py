@@ -28,11 +28,15 @@ DEMO = "is the demo and the service themselves: tests/deploy/test_demo.py, tests
 HUB = "asks a hub or an index of packages"
 SERVES = "serves until it is ended: tests/test_walk.py"
 TRAINS = "trains, or wants a data set: tests/model/training, tests/api/commands"
+CLUSTER = "wants buckets and a Ray cluster: tests/ray/test_bulk.py"
 ELSEWHERE = {
     ("README.md", "make demo"): DEMO,
     ("docs/index.md", "make demo"): DEMO,
     ("clients/python/README.md", "pip install"): HUB,
     ("clients/python/README.md", "delivery ="): "a part of a function: tests/clients_python/test_webhooks.py",
+    ("docs/BULK.md", "pip install"): HUB,
+    ("docs/BULK.md", "duckdb"): CLUSTER,
+    ("docs/BULK.md", "objectcut bulk"): CLUSTER,
     ("docs/COMPATIBILITY.md", "objectcut paste-server"): "serves, to Photoshop: tests/api/paste",
     ("docs/JOBS.md", "import base64"): "tests/api/jobs/test_signing.py runs it",
     ("docs/JOBS.md", "const { createHmac"): "tests/api/jobs/test_signing.py runs it",
