@@ -20,6 +20,7 @@ from model import runtimes
 from model.batcher import Batcher
 from model.config import EngineConfig
 from model.errors import DeadlineExceeded, DeviceLost, ModelUnavailable
+from model.files import estimated_memory
 from model.registry import REGISTRY, ModelSpec
 from model.residency import Residency
 from postprocess.types import RGB, Alpha
@@ -191,7 +192,7 @@ class LocalEngine:
         return _Running(network, self._batcher(network), self._loader)
 
     async def _estimate(self, name: str) -> int:
-        return await self._loading(_estimate, self._registry[name], self._config)
+        return await self._loading(estimated_memory, self._registry[name], self._config.model_dir)
 
     async def _loading(self, work: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         """In a thread of its own: a model that is loading does not keep those from the device that serve."""
@@ -220,9 +221,3 @@ class LocalEngine:
         self._models.lose(name, f"model '{name}' has lost its device")
         if self._on_lost:
             self._on_lost(f"{name}: {error}")
-
-
-def _estimate(spec: ModelSpec, config: EngineConfig) -> int:
-    from model.engine import estimated_memory
-
-    return estimated_memory(spec, config.model_dir)

@@ -38,10 +38,12 @@ class EngineConfig(BaseModel):
         description="`auto` takes a GPU when there is one. A named device that is not there stops the start. "
         "Several GPUs: one process for each, with `cuda:0`, `cuda:1`, … and a port of its own.",
     )
-    runtime: Literal["torch", "openvino"] = Field(
-        "torch",
-        description="`openvino`: quicker on CPUs, seconds more at the start; for CPUs alone, and with "
-        "`pip install 'objectcut[openvino]'`.",
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description="`openvino`: for CPUs, with `pip install 'objectcut[openvino]'`: quicker there than "
+        "torch, in less memory, after seconds more at the start. `auto` takes it where it is installed, on "
+        "x86 machines without a GPU, for models of one input size; where it fails, torch. `/readyz` says "
+        "which.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",

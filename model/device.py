@@ -1,28 +1,12 @@
-"""What is known of devices: which there are, what they compute in, and what their failures mean."""
+"""What is known of devices: which there are, and what they compute in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 
-from model import heap
-from model.errors import DeviceLost, InferenceFailed, OutOfMemory
+from model import failures, heap
 
 __all__ = ["choose_device", "device_errors", "give_memory_back", "half_precisions"]
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-_STICKY = (
-    "device-side assert",
-    "illegal memory access",
-    "illegal instruction",
-    "misaligned address",
-    "unspecified launch failure",
-    "hardware stack error",
-    "uncorrectable ECC",
-    "device is lost",
-    "driver shutting down",
-)
-"""What CUDA says when its context is poisoned: every later call of this process fails, too."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -61,16 +45,6 @@ def give_memory_back() -> None:
     heap.trim()
 
 
-@contextmanager
-def device_errors() -> Iterator[None]:
-    """torch's failures as ours: OutOfMemory, DeviceLost, InferenceFailed."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as exc:
-        text = str(exc)
-        if isinstance(exc, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
-            torch.cuda.empty_cache()  # nothing where there is no CUDA
-            raise OutOfMemory(text) from exc
-        if any(words in text for words in _STICKY):
-            raise DeviceLost(text) from exc
-        raise InferenceFailed(text) from exc
+def device_errors() -> AbstractContextManager[None]:
+    """See failures.device_errors. Memory that torch keeps of a GPU goes back first."""
+    return failures.device_errors(torch.cuda.empty_cache)  # nothing where there is no CUDA

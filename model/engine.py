@@ -5,25 +5,25 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import selftest, weights
+from model import preprocess, selftest, weights
 from model.config import EngineConfig
 from model.cores import CoreShare
 from model.device import choose_device, device_errors, give_memory_back, half_precisions
 from model.errors import InferenceFailed, ModelUnavailable
+from model.files import WORKING_MEMORY
 from model.graphs import CudaRunner, Network
 from model.loaded import LoadedModel, shaped
 from model.optimise import batch_sizes, best_batch, compiled, fold_batch_norm
 from model.preprocess import AlphaNet
 from model.registry import ModelSpec
 
-__all__ = ["TorchEngine", "estimated_memory"]
+__all__ = ["TorchEngine"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,10 +33,6 @@ _CUDA_STREAMS = 2
 
 _WARM_AFTER = 1.0
 """Seconds. A first call that takes longer tells the time well enough: what it warms up takes far less."""
-
-_WORKING_MEMORY = 10
-"""Where memory cannot be measured: a model's at work, in multiples of its parameters'. On a CPU it is 3 for
-BASNet, 7 for lite and 10 for BiRefNet on Swin-T at 1024 px."""
 
 
 class TorchEngine(LoadedModel):
@@ -50,6 +46,8 @@ class TorchEngine(LoadedModel):
     gives the most pictures per second, or a few where the network needs seconds; but a call of a heavy
     network uses every core while it is alone.
     """
+
+    runtime = "torch"
 
     def __init__(
         self, spec: ModelSpec, config: EngineConfig, *, clock: Callable[[], float] = time.perf_counter
@@ -69,7 +67,7 @@ class TorchEngine(LoadedModel):
             golden = selftest.thumbnail(self._eager(AlphaNet(checkpoint.net, spec), probe, "cpu")[0])
         self._net, alphas, seconds = self._optimised(checkpoint.net, config.precision, probe)
         del checkpoint  # the float32 form, unless it is the quickest one
-        self._test(alphas[0], golden)
+        selftest.check(spec.name, alphas[0], golden)
         self._cores.divide(seconds * math.prod(spec.size) / math.prod(probe.shape[1:3]))
         self.streams = self._cores.streams if on_cpu else _CUDA_STREAMS if self._on_cuda else 1
         if self._on_cuda:
@@ -89,6 +87,10 @@ class TorchEngine(LoadedModel):
         """See LoadedModel."""
         name = torch.cuda.get_device_name(self.device) if self._on_cuda else self.device.type
         return str(self.device), name
+
+    def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """See LoadedModel; torch's own kernel is the quicker one."""
+        return preprocess.resize(rgb, size or self.spec.size)
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """See LoadedModel."""
@@ -124,7 +126,7 @@ class TorchEngine(LoadedModel):
 
         def run(size: int) -> None:
             for alpha in self.predict(np.repeat(picture, size, axis=0)):
-                self._test(alpha, golden)
+                selftest.check(self.spec.name, alpha, golden)
 
         self._start_runner(most)
         try:
@@ -152,7 +154,7 @@ class TorchEngine(LoadedModel):
         """Bytes that the model takes, at work. before: what was allocated on its GPU."""
         if self._on_cuda:
             return torch.cuda.max_memory_allocated(self.device) - before
-        return _WORKING_MEMORY * sum(x.numel() * x.element_size() for x in self._net.parameters())
+        return WORKING_MEMORY * sum(x.numel() * x.element_size() for x in self._net.parameters())
 
     def _optimised(
         self, net: nn.Module, precision: str, probe: NDArray[np.uint8]
@@ -193,8 +195,3 @@ class TorchEngine(LoadedModel):
             if seconds > _WARM_AFTER:
                 break
         return alphas, seconds
-
-
-def estimated_memory(spec: ModelSpec, directory: Path) -> int:
-    """Bytes that the model will take, told by its file. Raises ModelUnavailable when there is none."""
-    return _WORKING_MEMORY * weights.find(spec, directory).stat().st_size

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model import preprocess, selftest
-from model.errors import InferenceFailed, ModelUnavailable
+from model.errors import InferenceFailed
 from model.registry import ModelSpec
+from model.resample import resampled
 
 __all__ = ["LoadedModel", "shaped"]
 
@@ -16,10 +17,11 @@ __all__ = ["LoadedModel", "shaped"]
 class LoadedModel(ABC):
     """A model that is loaded, warm and proven. Its methods may be called from several threads.
 
-    sha256: of the weights. streams: calls of `run` that may be at work at once. max_batch: pictures that one
-    of them may have. memory_bytes: what the model takes of its device.
+    runtime: what runs it. sha256: of the weights. streams: calls of `run` that may be at work at once.
+    max_batch: pictures that one of them may have. memory_bytes: what the model takes of its device.
     """
 
+    runtime: ClassVar[str]
     spec: ModelSpec
     sha256: str
     streams: int
@@ -52,6 +54,7 @@ class LoadedModel(ABC):
         return {
             "device": device,
             "device_name": device_name,
+            "runtime": self.runtime,
             "precision": self.precision,
             "sha256": self.sha256,
             "streams": self.streams,
@@ -64,7 +67,7 @@ class LoadedModel(ABC):
 
         size: see ModelSpec.input_size; the model's own by default.
         """
-        return preprocess.resize(rgb, size or self.spec.size)
+        return resampled(rgb, size or self.spec.size)
 
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | InferenceFailed]:
         """Alphas (h, w) float32 in [0, 1] of pictures (h, w, 3) uint8 of one size, each failure in its place.
@@ -75,12 +78,6 @@ class LoadedModel(ABC):
             alpha if np.isfinite(alpha).all() else InferenceFailed("the network gave NaN")
             for alpha in self.predict(pictures)
         ]
-
-    def _test(self, alpha: NDArray[np.float32], golden: NDArray[np.float32] | None) -> None:
-        """Raises ModelUnavailable unless the alpha is finite and, where there is a golden one, agrees."""
-        thumbnail = selftest.thumbnail(alpha)
-        if not (np.isfinite(alpha).all() if golden is None else selftest.agree(thumbnail, golden)):
-            raise ModelUnavailable(f"model '{self.spec.name}' gives a wrong result in its self-test")
 
 
 def shaped(alphas: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

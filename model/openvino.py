@@ -1,46 +1,39 @@
-"""A model on a CPU, run by OpenVINO (Intel; Apache-2.0), which is quicker there than torch.
+"""A model on a CPU, run by OpenVINO (Intel; Apache-2.0), which is quicker there than torch and smaller.
 
-The network is converted at the start, straight from torch, and exists in no file. That goes by the frontend's
-own interface: `openvino.convert_model` would report its use to an analytics service.
+The network is converted at the start, straight from torch, and is kept in no file.
 """
 
-import gc
 import logging
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 from threading import Lock
 
 import numpy as np
 import openvino
-import torch
 from numpy.typing import NDArray
-from openvino import opset8
-from openvino.frontend import ConversionExtension, FrontEndManager, NodeContext
-from openvino.frontend.pytorch import ModuleExtension
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-from torch import Tensor
 
-from model import selftest, weights
+from model import converted, heap, selftest
 from model.config import EngineConfig
-from model.device import device_errors, half_precisions
-from model.engine import estimated_memory
+from model.converted import Conversion
 from model.errors import InferenceFailed, ModelUnavailable
+from model.failures import device_errors
+from model.files import estimated_memory
 from model.loaded import LoadedModel, shaped
-from model.nets.birefnet.deform import DeformableConv2d
-from model.preprocess import AlphaNet
 from model.registry import ModelSpec
 
-__all__ = ["OpenVinoEngine", "converted"]
+__all__ = ["OpenVinoEngine"]
 
 _LOG = logging.getLogger(__name__)
 
 _HEAVY = 0.2
-_CORES_EACH = 4
+_CORES_EACH, _CORES_LIGHT = 4, 2
 """Above so many seconds of one core a picture gets so many cores of its own. How many it has is settled when
-the network is compiled, so that a lone picture cannot have them all for a while, as it can with torch."""
+the network is compiled, so that a lone picture cannot have them all for a while, as it can with torch. Below,
+two: no more CPU time in all than one takes, a lone picture is answered sooner, and fewer are in memory."""
 
 _MORE_SIZES = 2
 """Sizes beside the model's own that stay compiled: each takes seconds to compile, and memory of its own."""
@@ -51,53 +44,53 @@ _TYPES = {
     "float16": openvino.Type.f16,
 }
 
-_DEFORM = "objectcut::deform_conv2d"
+Convert = Callable[[ModelSpec, Path, Path], None]
+"""See model.conversion.convert."""
 
 
 class OpenVinoEngine(LoadedModel):
     """A model that is ready when its constructor returns.
 
     clock: what decides how many cores a picture gets; a seam for tests. By default the calling thread's own
-    time: other work of the machine does not count.
-    Raises ModelUnavailable, from the constructor: the weights are missing, damaged or of another network, or
-    the self-test's alpha is wrong in OpenVINO.
+    time: other work of the machine does not count. convert: makes the network's files, in another process.
+    Raises ModelUnavailable, from the constructor: the weights are missing, damaged or of another network,
+    cannot be converted, or the self-test's alpha is wrong in OpenVINO.
 
     Every size is compiled for itself: those of `ModelSpec.sides` when they are first asked for. The pictures
     of a batch follow one another, as more at once do not pay on CPUs.
     """
 
+    runtime = "openvino"
+
     def __init__(
-        self, spec: ModelSpec, config: EngineConfig, *, clock: Callable[[], float] = time.thread_time
+        self,
+        spec: ModelSpec,
+        config: EngineConfig,
+        *,
+        clock: Callable[[], float] = time.thread_time,
+        convert: Convert = converted.elsewhere,
     ) -> None:
         self.spec = spec
         self.max_batch = config.max_batch or 1
         self._core = openvino.Core()
         self._networks: dict[tuple[int, int], _Network] = {}
         self._compiling = Lock()
-
-        checkpoint = weights.load(spec, config.model_dir)
-        self.sha256 = checkpoint.sha256
-        net = AlphaNet(checkpoint.net, spec)
+        known, self._model = self._made(convert, config.model_dir)
+        self.sha256 = known.sha256
         self.memory_bytes = estimated_memory(spec, config.model_dir)
         probe = selftest.picture(selftest.probe_size(spec.size))
-        torch.set_num_threads(config.cores)
-        with torch.inference_mode():
-            reference: NDArray[np.float32] = net(torch.from_numpy(probe)[None])[0].numpy()
-        self._test(reference, checkpoint.golden)
-        self._model = converted(net, _size(probe))
-        self._precision, seconds = self._choose(config.precision, probe, reference, clock)
+        self._precision, seconds = self._choose(config.precision, probe, known, clock)
 
         seconds *= math.prod(spec.size) / math.prod(_size(probe))
         self._cores = config.cores
-        self.streams = max(1, config.cores // _CORES_EACH) if seconds > _HEAVY else config.cores
+        self.streams = max(1, config.cores // (_CORES_EACH if seconds > _HEAVY else _CORES_LIGHT))
         _LOG.info("%s: %.2f s of a core a picture, %d at once", spec.name, seconds, self.streams)
         self._networks[spec.size] = self._compiled(spec.size)
-        same = _size(probe) == spec.size
-        self._test(self.predict(selftest.picture(spec.size)[None])[0], checkpoint.golden if same else None)
+        golden = selftest.thumbnail(known.reference) if _size(probe) == spec.size else None
+        selftest.check(spec.name, self.predict(selftest.picture(spec.size)[None])[0], golden)
         if spec.sides is None:
             self._model = None
-        del net, checkpoint
-        gc.collect()  # the tracer leaves circles, and they hold every parameter
+        heap.trim()
 
     @property
     def precision(self) -> str:
@@ -122,6 +115,18 @@ class OpenVinoEngine(LoadedModel):
         self._networks.clear()
         self._model = None
 
+    def _made(self, convert: Convert, directory: Path) -> tuple[Conversion, openvino.Model]:
+        """What `convert` makes; its files live as long as this takes, or are mapped where they are large."""
+        try:
+            with TemporaryDirectory(prefix="objectcut-", ignore_cleanup_errors=True) as name:
+                folder = Path(name)
+                convert(self.spec, directory, folder)
+                return Conversion.read(folder), self._core.read_model(Conversion.model(folder))
+        except OSError as exc:  # nowhere to write to, or no room there
+            raise ModelUnavailable(
+                f"model '{self.spec.name}' cannot be converted for OpenVINO here: {exc.strerror}"
+            ) from exc
+
     def _network(self, size: tuple[int, int]) -> "_Network":
         if found := self._networks.get(size):
             return found
@@ -142,24 +147,19 @@ class OpenVinoEngine(LoadedModel):
         return _Network(self._core, self._model, self._precision, self._cores, self.streams)
 
     def _choose(
-        self,
-        precision: str,
-        probe: NDArray[np.uint8],
-        reference: NDArray[np.float32],
-        clock: Callable[[], float],
+        self, precision: str, probe: NDArray[np.uint8], known: Conversion, clock: Callable[[], float]
     ) -> tuple[str, float]:
         """The best precision that agrees with torch's alpha of the probe, and its seconds of one core for it.
 
         OpenVINO computes in another precision where the CPU has not the one that it is told to.
         """
-        halves = [str(dtype).removeprefix("torch.") for dtype in half_precisions(torch.device("cpu"))]
-        for wanted in [*halves, "float32"] if precision == "auto" else [precision]:
+        for wanted in [*known.halves, "float32"] if precision == "auto" else [precision]:
             network = _Network(self._core, self._model, wanted, cores=1, streams=1)
             network.alpha(probe)  # warms up
             start = clock()
             alpha = network.alpha(probe)[0]
             seconds = clock() - start
-            if network.precision == wanted and selftest.agree(alpha, reference):
+            if network.precision == wanted and selftest.agree(alpha, known.reference):
                 return wanted, seconds
             _LOG.info("%s: %s is not right here", self.spec.name, wanted)
         raise ModelUnavailable(
@@ -199,51 +199,6 @@ class _Network:
             return alpha
         finally:
             self._idle.put(request)
-
-
-def converted(net: AlphaNet, size: tuple[int, int]) -> openvino.Model:
-    """The network in OpenVINO's terms, of any size. net: of no use afterwards, as tracing leaves its marks.
-
-    size: (height, width) in px of the picture that it is traced with; `reshape` makes it one of another size.
-    """
-    deformable = ModuleExtension(DeformableConv2d, _DEFORM, evaluate=_of_its_shape, convert=_sampling)
-    with torch.no_grad(), warnings.catch_warnings():
-        # Of the tracer, which cannot know that what it sees holds for every size: the self-test finds out.
-        warnings.simplefilter("ignore")
-        decoder = TorchScriptPythonDecoder(
-            net,
-            example_input=torch.zeros(1, *size, 3, dtype=torch.uint8),
-            module_extensions={DeformableConv2d: deformable},
-            trace_kwargs={"check_trace": False},
-        )
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    frontend.add_extension(ConversionExtension(_DEFORM, _deform_conv2d))
-    model: openvino.Model = frontend.convert(frontend.load(decoder))
-    model.reshape([1, *size, 3])
-    return model
-
-
-def _sampling(module: DeformableConv2d, convolve: Callable[..., Tensor], x: Tensor) -> Tensor:
-    """What is traced in a deformable convolution's place. convolve: recorded as the one operation _DEFORM."""
-    return convolve(x, *module.sampling(x), module.regular_conv.weight)
-
-
-def _of_its_shape(
-    _: DeformableConv2d, x: Tensor, offset: Tensor, _modulation: Tensor, weight: Tensor
-) -> Tensor:
-    """What tracing computes in a deformable convolution's place: nothing, of the right shape."""
-    return x.new_zeros(len(x), len(weight), *offset.shape[2:])
-
-
-def _deform_conv2d(context: NodeContext) -> list[openvino.Output]:
-    """_DEFORM as OpenVINO's own operation, which finds its places in float32 whatever the hint."""
-    x, offset, modulation, weight = (context.get_input(index) for index in range(4))
-    pads = [side // 2 for side in list(weight.get_shape())[2:]]
-    node = opset8.deformable_convolution(
-        x, offset, weight, [1, 1], pads, pads, [1, 1], mask=modulation, bilinear_interpolation_pad=True
-    )
-    outputs: list[openvino.Output] = node.outputs()
-    return outputs
 
 
 def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Parameters on disk: found, verified, loaded strictly; imported, pinned by sha256.
 
 Beside the weights `NAME.safetensors` lies `NAME.golden.npy`, the (32, 32) float16 thumbnail of the alpha that
-these weights give to the self-test's picture, and in a directory of imported models `models.lock`, JSON:
-`{NAME: {"sha256": hex, "size": bytes, "revision": commit of a hub}}`, the last for what was pulled. A
+these weights give to the self-test's picture. Which file it is, and what it must be: model/files.py. A
 published .safetensors is kept byte for byte, so its sha256 is the one that its page shows and half precision
 stays half the bytes. No message here tells a path: ModelUnavailable's text is public.
 """
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from model import selftest
 from model.errors import ModelUnavailable
+from model.files import LOCK, SHIPPED, Pin, find, pinned, read_lock, verified
 from model.preprocess import AlphaNet
 from model.registry import ModelSpec
 
@@ -40,22 +40,9 @@ __all__ = [
     "verify",
 ]
 
-SHIPPED = Path(__file__).parent / "shipped"
-"""The weights that come with the package."""
-
-_LOCK = "models.lock"
 _SAFE = ".safetensors"
 _PREFIXES = ("module.", "_orig_mod.")
 """What data parallelism and torch.compile put before every name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """What a file of weights must be. sha256: lower-case hex. size: bytes. revision: where it was pulled."""
-
-    sha256: str
-    size: int
-    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,7 @@ def load(spec: ModelSpec, directory: Path) -> Checkpoint:
     """
     path = find(spec, directory)
     data = path.read_bytes()  # once, so that what is verified is what is loaded
-    sha256 = _verified(spec, data, pinned(spec, path.parent))
+    sha256 = verified(spec, data, pinned(spec, path.parent))
     state = _parse(data, path.name)
     del data  # hundreds of megabytes, for some
     net = spec.build()
@@ -94,33 +81,6 @@ def verify(spec: ModelSpec, directory: Path) -> str:
     if checkpoint.golden is not None and not selftest.agree(selftest.thumbnail(alpha), checkpoint.golden):
         raise ModelUnavailable(f"model '{spec.name}' gives a wrong result in its self-test")
     return checkpoint.sha256
-
-
-def find(spec: ModelSpec, directory: Path) -> Path:
-    """The file of weights: of a shipped model the one that was imported, if there is one, before its own.
-
-    Raises ModelUnavailable, with the command that brings them, when there is none.
-    """
-    shipped = spec.weights.shipped and spec.name not in _read_lock(directory)
-    folder = SHIPPED if shipped else directory
-    for name in (spec.weights.file, f"{spec.name}.pth"):
-        if (folder / name).is_file():
-            return folder / name
-    if shipped:
-        raise ModelUnavailable(f"model '{spec.name}' is incomplete in this installation: install it again")
-    raise ModelUnavailable(f"model '{spec.name}' has no weights here: {spec.bring}")
-
-
-def pinned(spec: ModelSpec, directory: Path) -> Pin | None:
-    """What the file in `directory` must be: what was recorded there, else what the registry knows.
-
-    Raises ModelUnavailable when the record is damaged.
-    """
-    published = spec.weights
-    known = None
-    if published.sha256 and published.size:
-        known = Pin(published.sha256, published.size, published.revision)
-    return _read_lock(directory).get(spec.name, known)
 
 
 def load_into(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -167,13 +127,13 @@ def import_weights(file: Path, spec: ModelSpec, directory: Path, *, revision: st
     state = _parse(data, file.name)
     if file.suffix != _SAFE:
         data = _serialised(state)
-    pins = _read_lock(directory)
+    pins = read_lock(directory)
     pins[spec.name] = replace(_place(spec, data, state, directory), revision=revision)
     entries = {
         name: {key: value for key, value in asdict(pin).items() if value is not None}
         for name, pin in pins.items()
     }
-    _write(directory / _LOCK, json.dumps(entries, indent=2, sort_keys=True).encode() + b"\n")
+    _write(directory / LOCK, json.dumps(entries, indent=2, sort_keys=True).encode() + b"\n")
     return directory / spec.weights.file
 
 
@@ -201,20 +161,6 @@ def _probe(spec: ModelSpec, net: nn.Module) -> NDArray[np.float32]:
     if not np.isfinite(alpha).all():
         raise ModelUnavailable(f"with these weights model '{spec.name}' gives NaN")
     return alpha
-
-
-def _verified(spec: ModelSpec, data: bytes, pin: Pin | None) -> str:
-    """The sha256 of the data, which must be the pin's."""
-    actual = hashlib.sha256(data).hexdigest()
-    if pin and len(data) != pin.size:
-        raise ModelUnavailable(
-            f"the weights of model '{spec.name}' are damaged: {len(data)} bytes, expected {pin.size}"
-        )
-    if pin and actual != pin.sha256:
-        raise ModelUnavailable(
-            f"the weights of model '{spec.name}' are damaged: sha256 {actual}, expected {pin.sha256}"
-        )
-    return actual
 
 
 def _parse(data: bytes, name: str) -> dict[str, Tensor]:
@@ -248,16 +194,6 @@ def _golden(path: Path) -> NDArray[np.float32] | None:
     except (ValueError, EOFError) as exc:
         raise ModelUnavailable(f"{path.name} is damaged: import the weights again") from exc
     return golden.astype(np.float32)
-
-
-def _read_lock(directory: Path) -> dict[str, Pin]:
-    path = directory / _LOCK
-    if not path.is_file():
-        return {}
-    try:
-        return {name: Pin(**entry) for name, entry in json.loads(path.read_bytes()).items()}
-    except (ValueError, TypeError, AttributeError) as exc:
-        raise ModelUnavailable(f"{_LOCK} is damaged: delete it and import the weights again") from exc
 
 
 def _write(path: Path, data: bytes) -> None:

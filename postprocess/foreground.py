@@ -82,11 +82,12 @@ def _fields(rgb: RGB, eight_bit: Eight, factor: int, cells: NDArray[np.intp]) ->
     samples = [*(plane.astype(np.float32) for plane in cv2.split(reduce(rgb, factor))), share]
     sides = [[*(sample * weight for sample in samples), weight] for weight in weights(share)]
     pure = [_widest(side, alpha) for side, alpha in zip(sides, (1, 0), strict=True)]
+    planes = [plane for side in sides for plane in side]
     for radius in _RADII:
-        means = []
-        for side, wider in zip(sides, pure, strict=True):
-            local = np.stack([local_means(plane, radius, cells) for plane in side])
-            means.append((local[:4] + _TRUST * wider) / (local[4] + _TRUST))
+        local = local_means(planes, radius, cells).reshape(2, 5, -1)
+        means = [
+            (side[:4] + _TRUST * wider) / (side[4] + _TRUST) for side, wider in zip(local, pure, strict=True)
+        ]
         pure = _unmix(*means)
     return pure[0][:3], pure[1][:3]
 

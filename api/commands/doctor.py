@@ -122,9 +122,8 @@ def _models(config: "EngineConfig") -> Iterator[Check]:
         except (ModelError, ValueError) as exc:
             yield Check(f"model {name}", False, str(exc))
         else:
-            detail = (
-                f"{facts['device_name']}, {facts['precision']}, sha256 {facts['sha256']}, self-test passed"
-            )
+            how = ", ".join(str(facts[fact]) for fact in ("device_name", "runtime", "precision"))
+            detail = f"{how}, sha256 {facts['sha256']}, self-test passed"
             yield Check(f"model {name}", True, detail)
 
 

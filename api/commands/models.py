@@ -28,18 +28,21 @@ def list_models(data_dir: DataDir = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from model.files import SHIPPED
     from model.registry import REGISTRY
-    from model.weights import SHIPPED
+    from model.runtimes import chosen
 
-    folder = _model_dir(data_dir)
-    table = Table("model", "weights", "MB", "input", "licence", "what it is for", box=None)
+    engine = load_settings(data_dir=data_dir).engine
+    folder = engine.model_dir
+    table = Table("model", "weights", "MB", "input", "run by", "licence", "what it is for", box=None)
     elsewhere = []
     for spec in REGISTRY.values():
         file = _file(spec, folder)
         megabytes = round(file.stat().st_size / 1e6, 1) if file else spec.weights.megabytes
         state = "not here" if file is None else "shipped" if file.parent == SHIPPED else "here"
         size = f"{spec.size[1]}x{spec.size[0]}"
-        table.add_row(spec.name, state, str(megabytes or "?"), size, spec.licence, spec.description)
+        runtime = chosen(spec, engine)
+        table.add_row(spec.name, state, str(megabytes or "?"), size, runtime, spec.licence, spec.description)
         if not (file or spec.weights.repo):
             elsewhere.append(f"{spec.name}: {spec.bring}")
     console = Console()
@@ -138,7 +141,7 @@ def _each(specs: "Iterable[ModelSpec]", act: "Callable[[ModelSpec], object]") ->
 
 def _file(spec: "ModelSpec", folder: Path) -> Path | None:
     from model.errors import ModelUnavailable
-    from model.weights import find
+    from model.files import find
 
     try:
         return find(spec, folder)

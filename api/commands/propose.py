@@ -32,30 +32,18 @@ def propose(
 ) -> None:
     """Masks on which a network and GrabCut agree, for pictures that have none."""
     try:
-        import torch
-
         from model.training import propose as proposing
     except ModuleNotFoundError as exc:
         warn(f"{exc}: pip install 'objectcut[train]'")
         raise typer.Exit(2) from None
     from model.device import choose_device
     from model.errors import ModelUnavailable
-    from model.preprocess import AlphaNet
-    from model.registry import REGISTRY
-    from model.training.run import working_precision
-    from model.training.start import initialised
 
     try:
-        spec = REGISTRY.get(model)
-        if spec is None or spec.size[0] != spec.size[1]:
-            raise ModelUnavailable(f"'{model}' is no square model of `objectcut models`")
         model_dir = load_settings(data_dir=data_dir).engine.model_dir
-        network = initialised(spec, str(weights or model), data, model_dir)
-        chosen = choose_device(device)
-        precision = working_precision("auto", chosen) or torch.float32
-        net = AlphaNet(network.to(precision), spec).to(chosen)
+        net, side = proposing.teacher(model, weights, data, model_dir, choose_device(device))
         kept, seen = proposing.propose(
-            net, spec.size[0], data, packs, out, known=known or (), wanted=proposing.Agreement(agreement)
+            net, side, data, packs, out, known=known or (), wanted=proposing.Agreement(agreement)
         )
     except (ModelUnavailable, OSError, ValueError) as exc:
         warn(str(exc))

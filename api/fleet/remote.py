@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-import numpy as np
-from PIL import Image
-
 from api import catalogue
 from api.fleet.link import Link, WorkerGone, WorkersUnavailable
 from api.types import Deadline
 from model.config import EngineConfig
 from model.errors import DeadlineExceeded, InferenceFailed
 from model.registry import REGISTRY, ModelSpec
+from model.resample import resampled
 from postprocess.types import RGB, Alpha
 
-__all__ = ["RemoteEngine", "Workforce", "shrink"]
+__all__ = ["RemoteEngine", "Workforce"]
 
 
 class Workforce(Protocol):
@@ -152,7 +150,7 @@ class RemoteEngine:
     async def _shrunk(self, rgb: RGB, size: tuple[int, int], deadline: Deadline) -> RGB:
         try:
             async with asyncio.timeout(deadline.remaining()):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, shrink, rgb, size)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, resampled, rgb, size)
         except TimeoutError:
             raise DeadlineExceeded("no time left while resizing") from None
 
@@ -169,9 +167,3 @@ class RemoteEngine:
     def _reasons(self, name: str) -> str:
         reasons = {link.reason(name) for link in self._links if link.facts(name) is None}
         return "; ".join(sorted(reasons)) or "every worker is asked already"
-
-
-def shrink(rgb: RGB, size: tuple[int, int]) -> RGB:
-    """(H, W, 3) uint8 to (*size, 3) uint8: model.preprocess.resize to a level, without torch."""
-    small = Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(small)

@@ -26,6 +26,8 @@ from typing import Any
 HEADER = struct.Struct("!Q")
 _MAX_NOTES = 4
 _OPEN_FILES = 64
+_IDLE_BYTES = 8 << 20
+"""Of memory that one file leaves to the next: there are as many processes as cores."""
 
 # System calls that a decoder never needs: sockets, other programs, a hand on other processes, and io_uring
 # (a second door to all of these). machine: (audit architecture, numbers).
@@ -45,7 +47,7 @@ def main() -> None:
     limits = DecodeLimits.model_validate_json(limits_json)
     module, _, function = entry.partition(":")
     decode = getattr(importlib.import_module(module), function)
-    heap.keep()
+    heap.keep(_IDLE_BYTES)
     _take_limits(int(memory_bytes))
     notes = _Notes()
     logging.getLogger().addHandler(notes)

@@ -17,11 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.errors import ModelUnavailable
 from model.preprocess import AlphaNet
+from model.registry import REGISTRY
 from model.training.packs import Archive
 from model.training.pictures import Pixels, square
+from model.training.run import working_precision
+from model.training.start import initialised
 
-__all__ = ["Agreement", "Proposal", "propose"]
+__all__ = ["Agreement", "Proposal", "propose", "teacher"]
 
 _SURE = 0.05
 """An alpha nearer than this to 0 or 1 binds GrabCut."""
@@ -60,6 +64,21 @@ class Proposal:
             and self.uncertain <= wanted.uncertain
             and low <= self.foreground <= high
         )
+
+
+def teacher(
+    model: str, weights: Path | None, data: Path, model_dir: Path, device: torch.device
+) -> tuple[AlphaNet, int]:
+    """The network that proposes, and the side of the squares that it sees, px.
+
+    weights: others than the model's own. Raises ModelUnavailable, also for a model that sees no squares.
+    """
+    spec = REGISTRY.get(model)
+    if spec is None or spec.size[0] != spec.size[1]:
+        raise ModelUnavailable(f"'{model}' is no square model of `objectcut models`")
+    network = initialised(spec, str(weights or model), data, model_dir)
+    precision = working_precision("auto", device) or torch.float32
+    return AlphaNet(network.to(precision), spec).to(device), spec.size[0]
 
 
 def propose(

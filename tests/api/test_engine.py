@@ -37,7 +37,8 @@ def built(
     for spec in (TOY, FRAIL, SLOW):
         weights.store(spec, spec.build().state_dict(), directory)
     seams = {name: options.pop(name) for name in ("on_batch", "on_lost") if name in options}
-    settings = {"models": models or ("toy",), "model_dir": directory, "device": "cpu", "cores": 2} | options
+    where = {"model_dir": directory, "device": "cpu", "runtime": "torch", "cores": 2}
+    settings = {"models": models or ("toy",)} | where | options
     return LocalEngine(EngineConfig.model_validate(settings), registry=registry, **seams)
 
 
@@ -81,6 +82,7 @@ async def test_status_tells_what_runs(tmp_path: Path) -> None:
             "warm": True,
             "device": "cpu",
             "device_name": "cpu",
+            "runtime": "torch",
             "streams": 2,
             "max_batch": 1,
             "batch_cap": 1,

@@ -24,9 +24,8 @@ import httpx
 import torch
 
 from api.source.decode import DecodeLimits, decode
-from model import heap
+from model import heap, runtimes
 from model.config import EngineConfig
-from model.engine import TorchEngine
 from model.registry import REGISTRY
 from tests.bench.host import Stopwatch, ours, photo
 from tests.bench.report import Verdict, at_least, at_most, conclude, say, table
@@ -125,7 +124,7 @@ def measure_parts(picture: bytes) -> Parts:
     heap.keep()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    engine = TorchEngine(REGISTRY["lite"], EngineConfig())
+    engine = runtimes.load(REGISTRY["lite"], EngineConfig())  # as the service does
     small = engine.prepare(decode(picture, DecodeLimits()).rgb)
     matte = engine.predict([small])[0]
     network, host, walls = [], [], []

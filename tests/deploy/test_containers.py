@@ -110,8 +110,9 @@ def declared(*extras: str) -> dict[str, Requirement]:
     return {each.name: each for each in map(Requirement, lines)}
 
 
-def test_the_service_needs_everything_but_torch() -> None:
-    assert names("api.txt") == declared(*SHARED).keys() - {"torch", "safetensors", "huggingface_hub"}
+def test_the_service_needs_everything_but_what_infers() -> None:
+    unused = {"torch", "openvino", "safetensors", "huggingface_hub"}
+    assert names("api.txt") == declared(*SHARED).keys() - unused
 
 
 def test_a_worker_needs_no_codec_and_no_client_but_for_traces() -> None:
@@ -125,6 +126,13 @@ def test_requirements_are_the_projects_own(file: str) -> None:
     for line in (DEPLOY / "requirements" / file).read_text().splitlines():
         if line and not line.startswith("#"):
             assert Requirement(line) == declared(*SHARED)[Requirement(line).name]
+
+
+@pytest.mark.parametrize("stage", ["build-worker-cpu", "build-all-in-one"])
+def test_images_for_cpus_have_openvino(stage: str) -> None:
+    (version,) = re.findall(r'"openvino==([\d.]+)"', stages()[stage])
+    assert declared()["openvino"].specifier.contains(version)
+    assert f"openvino=={version}\n" in (DEPLOY / "requirements" / "constraints.txt").read_text()
 
 
 def test_every_requirement_is_pinned_to_a_version_that_it_allows() -> None:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from model import cores, weights
 from model import engine as engine_module
 from model.config import EngineConfig
-from model.engine import TorchEngine, estimated_memory
+from model.engine import TorchEngine
 from model.errors import DeviceLost, InferenceFailed, ModelError, ModelUnavailable, OutOfMemory
+from model.files import estimated_memory
 from model.preprocess import AlphaNet
 from model.registry import ModelSpec
 from tests.model.toy import SIDE, Toy, giving, pictures, raising, toy_spec, with_mean
@@ -68,6 +69,7 @@ def test_facts(tmp_path: Path) -> None:
     assert engine.facts() == {
         "device": "cpu",
         "device_name": "cpu",
+        "runtime": "torch",
         "precision": "float32",
         "sha256": engine.sha256,
         "streams": 3,

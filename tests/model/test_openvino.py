@@ -1,5 +1,6 @@
 """OpenVinoEngine: torch's results by other means, proven before it serves."""
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +17,17 @@ from torch import Tensor, nn
 
 from model import selftest, weights
 from model.config import EngineConfig
+from model.conversion import convert, converted
+from model.converted import elsewhere
 from model.device import half_precisions
 from model.errors import InferenceFailed, ModelUnavailable
 from model.nets.basnet import BASNet
 from model.nets.birefnet import BiRefNet
-from model.openvino import OpenVinoEngine, converted
+from model.openvino import OpenVinoEngine
 from model.preprocess import AlphaNet
 from model.registry import REGISTRY, ModelSpec
 from tests.model.nets.parity import fill_by_name
-from tests.model.toy import SIDE, Toy, pictures, toy_spec, with_mean
+from tests.model.toy import SIDE, Toy, Undecided, pictures, toy_spec, with_mean
 
 HALVES = [str(dtype).removeprefix("torch.") for dtype in half_precisions(torch.device("cpu"))]
 
@@ -42,7 +45,7 @@ def started(
     weights.store(spec, spec.build().state_dict(), directory)
     settings = {"precision": precision, "cores": cores, "max_batch": max_batch}
     config = EngineConfig.model_validate({"model_dir": directory, **settings})
-    return OpenVinoEngine(spec, config, clock=partial(next, readings(seconds)))
+    return OpenVinoEngine(spec, config, clock=partial(next, readings(seconds)), convert=convert)
 
 
 def readings(seconds: float) -> Iterator[float]:
@@ -82,9 +85,10 @@ def test_facts(tmp_path: Path) -> None:
     assert openvino.get_version().startswith(name.rpartition(" ")[2])
     assert facts == {
         "device": "cpu",
+        "runtime": "openvino",
         "precision": "float32",
         "sha256": weights.load(toy_spec(), tmp_path).sha256,
-        "streams": 3,
+        "streams": 1,
         "max_batch": 2,
         "memory_bytes": engine.memory_bytes,
     }
@@ -94,7 +98,7 @@ def test_facts(tmp_path: Path) -> None:
 
 def test_the_shipped_model_in_the_best_precision(tmp_path: Path) -> None:
     spec = REGISTRY["lite"]
-    engine = OpenVinoEngine(spec, EngineConfig(model_dir=tmp_path, cores=1))
+    engine = OpenVinoEngine(spec, EngineConfig(model_dir=tmp_path, cores=1), convert=convert)
     assert engine.precision == [*HALVES, "float32"][0]
     picture = selftest.picture(spec.size)[None]
     with torch.inference_mode():
@@ -140,20 +144,36 @@ def test_a_wrong_result_never_serves(tmp_path: Path) -> None:
     spec = toy_spec()
     started(tmp_path, spec)
     with pytest.raises(ModelUnavailable, match="wrong result in its self-test"):
-        OpenVinoEngine(with_mean(spec, (0.3, 0.4, 0.5)), EngineConfig(model_dir=tmp_path))
-
-
-class Undecided(Toy):
-    """What tracing sees of it, black pictures, is not what it does to others."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        return -y if x.amax() < 0 else y
+        OpenVinoEngine(with_mean(spec, (0.3, 0.4, 0.5)), EngineConfig(model_dir=tmp_path), convert=convert)
 
 
 def test_a_network_that_cannot_be_converted_rightly_never_serves(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="no right result in float32"):
         started(tmp_path, toy_spec(Undecided))
+
+
+def test_where_nothing_can_be_written_there_is_no_engine(tmp_path: Path) -> None:
+    def full(_: ModelSpec, __: Path, ___: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/path")
+
+    with pytest.raises(ModelUnavailable, match="here: No space left on device") as caught:
+        OpenVinoEngine(toy_spec(), EngineConfig(model_dir=tmp_path), convert=full)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_conversion_that_fails_elsewhere_says_so_here(tmp_path: Path) -> None:
+    spec = toy_spec()
+    weights.store(spec, spec.build().state_dict(), tmp_path)
+    (tmp_path / spec.weights.file).write_bytes(b"damaged")
+    with pytest.raises(ModelUnavailable, match="is not a readable checkpoint"):
+        elsewhere(spec, tmp_path, tmp_path)
+
+
+def test_what_another_process_cannot_import_is_not_converted_there(tmp_path: Path) -> None:
+    spec = replace(toy_spec(), build=lambda: Toy())
+    weights.store(spec, spec.build().state_dict(), tmp_path)
+    with pytest.raises(ModelUnavailable, match="of this process alone"):
+        elsewhere(spec, tmp_path, tmp_path)
 
 
 def test_without_weights_there_is_no_engine(tmp_path: Path) -> None:
@@ -163,7 +183,7 @@ def test_without_weights_there_is_no_engine(tmp_path: Path) -> None:
 
 def test_weights_put_in_place_by_hand_serve(tmp_path: Path) -> None:
     torch.save(Toy().state_dict(), tmp_path / "toy.pth")
-    engine = OpenVinoEngine(toy_spec(), EngineConfig(model_dir=tmp_path))
+    engine = OpenVinoEngine(toy_spec(), EngineConfig(model_dir=tmp_path), convert=convert)
     assert engine.predict(pictures(1)).shape == (1, SIDE, SIDE)
 
 
@@ -209,7 +229,8 @@ def test_nan_is_the_failure_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "cores", "streams"),
     [
-        pytest.param(0.1, 9, 9, id="light: one core a picture"),
+        pytest.param(0.1, 9, 4, id="light: two cores a picture"),
+        pytest.param(0.1, 1, 1, id="light: the one core"),
         pytest.param(0.21, 9, 2, id="heavy: a few"),
         pytest.param(0.21, 2, 1, id="heavy: all there are"),
     ],

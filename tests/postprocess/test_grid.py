@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from postprocess.grid import factor_for, grown, local_means, patches, reduce, repeat
+from postprocess.grid import factor_for, grown, halved, local_means, patches, reduce, repeat
 
 SHAPES = [
     pytest.param((16, 24), 4, id="multiple"),
@@ -64,7 +64,31 @@ def test_local_means(radius: int) -> None:
     padded = np.pad(plane, radius, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1,) * 2)
     cells = np.array([0, 5, 16, 100, 220])
-    assert np.allclose(local_means(plane, radius, cells), windows.mean((2, 3)).ravel()[cells], atol=1e-5)
+    means = local_means([plane, 2 * plane], radius, cells)
+    expected = windows.mean((2, 3)).ravel()[cells]
+    assert np.allclose(means, [expected, 2 * expected], atol=1e-5)
+
+
+@pytest.mark.parametrize("radius", [8, 17, 40])
+def test_wide_means_are_those_of_windows_of_about_that_size(radius: int) -> None:
+    y, x = np.mgrid[0:121, 0:95].astype(np.float32)
+    cells = np.array([0, 50 * 95 + 46, 61 * 95 + 47, 120 * 95 + 94])
+    means = local_means([y, x], radius, cells)
+    padded = [np.pad(plane, radius, mode="symmetric") for plane in (y, x)]
+    side = (2 * radius + 1,) * 2
+    windows = [np.lib.stride_tricks.sliding_window_view(plane, side).mean((2, 3)) for plane in padded]
+    expected = [plane.ravel()[cells] for plane in windows]
+    assert np.abs(means - expected).max() <= 0.1 * radius + 1
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5, 6), (1, 1), (3, 1)])
+def test_halved(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(4).random(shape).astype(np.float32)
+    rows, columns = (side + side % 2 for side in shape)
+    padded = np.pad(plane, [(0, rows - shape[0]), (0, columns - shape[1])], mode="edge")
+    expected = padded.reshape(rows // 2, 2, columns // 2, 2).mean((1, 3))
+    assert np.allclose(halved(plane), expected, atol=1e-6)
+    assert halved(plane).dtype == np.float32
 
 
 @pytest.mark.parametrize("reach", [1, 2])

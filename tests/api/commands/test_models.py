@@ -11,6 +11,8 @@ import safetensors.torch
 from typer.testing import CliRunner
 
 from api.cli import app
+from model import runtimes
+from model.config import EngineConfig
 from model.registry import REGISTRY
 from tests.hub import Hub
 from tests.model.toy import Toy, toy_spec
@@ -60,6 +62,7 @@ def test_every_model_is_listed_and_what_is_missing_is_told(tmp_path: Path, comma
         (line,) = (line for line in lines if line.split()[:1] == [spec.name])
         assert ("shipped" if spec.weights.shipped else "not here") in line
         assert f"{spec.size[1]}x{spec.size[0]}" in line
+        assert runtimes.chosen(spec, EngineConfig()) in line
         assert spec.licence in line
         assert not spec.weights.megabytes or str(spec.weights.megabytes) in line
     assert "objectcut models pull NAME" in result.stdout

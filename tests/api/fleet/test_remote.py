@@ -11,12 +11,13 @@ from api.engine import LocalEngine
 from api.errors import InferenceFailed, InvalidOptions, ModelUnavailable, OutOfMemory, Overloaded, as_error
 from api.fleet.config import WorkersConfig
 from api.fleet.link import WorkersUnavailable
-from api.fleet.remote import RemoteEngine, shrink
+from api.fleet.remote import RemoteEngine
 from api.fleet.worker_link import WorkerLink
 from api.types import Engine
 from model import errors
 from model.config import EngineConfig
 from model.preprocess import resize
+from model.resample import resampled
 from tests.api.fleet.workers import TOKEN, WorkersEngine, asking, looking_like_one, soon, until, working
 from tests.fakes import SIDE
 
@@ -48,7 +49,7 @@ async def test_the_same_matte_as_in_this_process() -> None:
 @pytest.mark.parametrize("size", [(320, 320), (64, 48), (1024, 1024)])
 def test_shrinking_is_the_networks_own(size: tuple[int, int]) -> None:
     photo = astronaut()  # type: ignore[no-untyped-call]
-    difference = np.abs(shrink(photo, size).astype(int) - resize(photo, size))
+    difference = np.abs(resampled(photo, size).astype(int) - resize(photo, size))
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
 
