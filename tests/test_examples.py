@@ -28,7 +28,7 @@ DEMO = "is the demo and the service themselves: tests/deploy/test_demo.py, tests
 HUB = "asks a hub or an index of packages"
 SERVES = "serves until it is ended: tests/test_walk.py"
 TRAINS = "trains, or wants a data set: tests/model/training, tests/api/commands"
-CLUSTER = "wants buckets and a Ray cluster: tests/ray/test_bulk.py"
+CLUSTER = "wants a Ray cluster: tests/ray"
 ELSEWHERE = {
     ("README.md", "make demo"): DEMO,
     ("docs/index.md", "make demo"): DEMO,
@@ -45,6 +45,9 @@ ELSEWHERE = {
     ("docs/OPERATIONS.md", "export"): "serves on several machines: tests/deploy",
     ("docs/OPERATIONS.md", "mkdir"): "wants Docker and root: tests/deploy/test_containers.py",
     ("docs/OPERATIONS.md", "COMPOSE_PROFILES"): "wants Docker: tests/deploy/test_containers.py",
+    ("docs/RAY.md", "pip install"): CLUSTER,
+    ("docs/RAY.md", "RAY_SERVE_ENABLE_HA_PROXY"): CLUSTER,
+    ("docs/RAY.md", "FROM"): "an image for Docker",
     ("docs/TRAINING.md", "objectcut train finetune"): TRAINS,
     ("docs/TRAINING.md", "objectcut train basnet"): TRAINS,
     ("docs/TRAINING.md", "objectcut evaluate"): TRAINS,

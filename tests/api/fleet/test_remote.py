@@ -16,8 +16,6 @@ from api.fleet.worker_link import WorkerLink
 from api.types import Engine
 from model import errors
 from model.config import EngineConfig
-from model.preprocess import resize
-from model.resample import resampled
 from tests.api.fleet.workers import TOKEN, WorkersEngine, asking, looking_like_one, soon, until, working
 from tests.fakes import SIDE
 
@@ -44,14 +42,6 @@ async def test_the_same_matte_as_in_this_process() -> None:
             {"url": worker.url, "in_flight": 0, "breaker": "closed", "models": {"lite": "ready"}}
         ]
         await remote.close()
-
-
-@pytest.mark.parametrize("size", [(320, 320), (64, 48), (1024, 1024)])
-def test_shrinking_is_the_networks_own(size: tuple[int, int]) -> None:
-    photo = astronaut()  # type: ignore[no-untyped-call]
-    difference = np.abs(resampled(photo, size).astype(int) - resize(photo, size))
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.01
 
 
 async def test_a_worker_that_comes_later() -> None:
