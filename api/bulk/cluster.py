@@ -157,8 +157,9 @@ def _rows(order: Order, share: Share, board: Any, work: pa.Table, block: int) ->
             min_size=1,
             max_size=share.workers,
             initial_size=min(share.workers, len(blocks)),
-            # The next block begins while the last pictures of this one are being written.
-            max_concurrent_calls_per_actor=2,
+            # The next block begins while the last pictures of this one are being written; but where pictures
+            # are alone, as one of them may kill the worker, nobody else is to be there.
+            max_concurrent_calls_per_actor=1 if block == 1 else 2,
             enable_true_multi_threading=True,
         ),
         num_cpus=share.cpus,
