@@ -7,6 +7,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 from api.options import CutoutOptions
+from model.files import find
+from model.registry import REGISTRY
 
 __all__ = ["Recipe", "content_key", "model_digest"]
 
@@ -41,8 +43,5 @@ def content_key(recipe: str, source: str) -> str:
 
 def model_digest(model: str, directory: Path) -> str:
     """SHA-256 of a model's weights on this machine. Raises ModelUnavailable, KeyError: no such model."""
-    from model import weights
-    from model.registry import REGISTRY
-
-    with open(weights.find(REGISTRY[model], directory), "rb") as file:
+    with open(find(REGISTRY[model], directory), "rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -43,7 +43,7 @@ def propose(
         model_dir = load_settings(data_dir=data_dir).engine.model_dir
         net, side = proposing.teacher(model, weights, data, model_dir, choose_device(device))
         kept, seen = proposing.propose(
-            net, side, data, packs, out, known=known or (), wanted=proposing.Agreement(agreement)
+            net, side, data, packs, out, proposing.Agreement(agreement), known=known or ()
         )
     except (ModelUnavailable, OSError, ValueError) as exc:
         warn(str(exc))

@@ -40,7 +40,7 @@ class Agreement:
     share of the picture that the subject may have.
     """
 
-    iou: float = 0.86
+    iou: float
     uncertain: float = 0.4
     foreground: tuple[float, float] = (0.02, 0.9)
 
@@ -87,9 +87,9 @@ def propose(
     data: Path,
     packs: Sequence[str],
     out: Path,
+    wanted: Agreement,
     *,
     known: Sequence[str] = (),
-    wanted: Agreement = Agreement(),
 ) -> tuple[int, int]:
     """Writes out/PACK/NAME.png, binary, for every picture of `packs` whose mask is to be kept, and index.csv.
 

@@ -1,6 +1,7 @@
 """Proposed masks: the subject's region where network and GrabCut agree, nothing where they do not."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ from model.registry import REGISTRY
 from model.training.packs import read_pairs
 from model.training.propose import Agreement, grabcut, propose
 from tests.model.training.conftest import PACKS, disc
+
+ENOUGH = Agreement(iou=0.9)
 
 
 def everything(pack: str, stem: str) -> bool:
@@ -35,8 +38,10 @@ def net(gain: float = 1.0) -> AlphaNet:
     return AlphaNet(Likeness(gain), REGISTRY["lite"])
 
 
-def run(data: Path, out: Path, gain: float = 1.0, **options: object) -> tuple[int, int]:
-    return propose(net(gain), 48, data, ["unlabelled-discs"], out, **options)  # type: ignore[arg-type]
+def run(
+    data: Path, out: Path, gain: float = 1.0, *, wanted: Agreement = ENOUGH, known: Sequence[str] = ()
+) -> tuple[int, int]:
+    return propose(net(gain), 48, data, ["unlabelled-discs"], out, wanted, known=known)
 
 
 def test_masks_are_the_subjects_and_can_be_trained_on(data: Path) -> None:
@@ -65,9 +70,9 @@ def test_pictures_that_have_masks_are_passed_over(data: Path) -> None:
 @pytest.mark.parametrize(
     ("gain", "wanted"),
     [
-        pytest.param(0.01, Agreement(), id="the network is nowhere sure"),
+        pytest.param(0.01, ENOUGH, id="the network is nowhere sure"),
         pytest.param(1.0, Agreement(iou=1.01), id="they do not agree enough"),
-        pytest.param(1.0, Agreement(foreground=(0.9, 1.0)), id="the subject is too small"),
+        pytest.param(1.0, Agreement(iou=0.9, foreground=(0.9, 1.0)), id="the subject is too small"),
     ],
 )
 def test_what_is_not_sure_is_not_kept(data: Path, gain: float, wanted: Agreement) -> None:
