@@ -18,8 +18,8 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 
 from model import weights
 from model.errors import ModelUnavailable
+from model.files import Pin, pinned
 from model.registry import ModelSpec
-from model.weights import Pin
 
 __all__ = ["pull"]
 
@@ -49,7 +49,7 @@ def pull(
     parts = directory / _PARTS
     parts.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(parts / "lock"):
-        wanted = None if replace else weights.pinned(spec, directory)
+        wanted = None if replace else pinned(spec, directory)
         if wanted and revision in (None, wanted.revision) and _is_here(spec, directory, wanted):
             return directory / spec.weights.file
         file, commit = _obtain(spec, parts, revision or spec.weights.revision, wanted, endpoint)

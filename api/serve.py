@@ -37,6 +37,8 @@ def server_for(app: FastAPI) -> GracefulServer:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
+        # Pinned, or another package's dependency would choose it: httptools takes headers of any size.
+        http="h11",
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=math.ceil(settings.limits.timeout + settings.limits.send_timeout),

@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 __all__ = ["resampled"]
 
-_MANY = 4
+_MANY = 3
 """Times the size from which a picture is halved first: Pillow would take most of a photograph's time."""
 
 
 def resampled(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 to (*size, 3) uint8, aspect not kept, bilinear with antialiasing.
 
-    The same as torch's to one level of 255. Of pictures of four times the size and more, whose halves are
+    The same as torch's to one level of 255. Of pictures of three times the size and more, whose halves are
     means of four pixels, to a level on average.
     """
     if rgb.shape[:2] == size:

@@ -23,19 +23,15 @@ from torch import Tensor, nn
 
 from model import selftest
 from model.errors import ModelUnavailable
-from model.files import LOCK, SHIPPED, Pin, find, pinned, read_lock, verified
+from model.files import LOCK, Pin, find, pinned, read_lock, verified
 from model.preprocess import AlphaNet
 from model.registry import ModelSpec
 
 __all__ = [
-    "SHIPPED",
     "Checkpoint",
-    "Pin",
-    "find",
     "import_weights",
     "load",
     "load_into",
-    "pinned",
     "store",
     "verify",
 ]

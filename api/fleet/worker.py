@@ -259,6 +259,7 @@ def server_for(app: Starlette, settings: WorkerSettings) -> GracefulServer:
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        http="h11",  # as in api.serve
         ws="none",
         lifespan="on",
         # Longer than callers keep a connection: they never write to one that is about to be closed.

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import torch
 
+from model.files import Pin
 from model.training.run import Run
-from model.weights import Pin
 
 __all__ = ["card"]
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.device import half_precisions
+from model.files import Pin
 from model.registry import REGISTRY
 from model.training.batches import Batch, Source
 from model.training.learner import Learner, finest, optimizer_of
@@ -21,7 +22,7 @@ from model.training.recipe import Precision, Recipe
 from model.training.start import encoder_prefixes, initialised
 from model.training.team import Team
 from model.training.validation import Judgement, judged
-from model.weights import Pin, load_into, store
+from model.weights import load_into, store
 
 __all__ = ["Run", "working_precision"]
 

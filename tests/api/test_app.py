@@ -20,8 +20,8 @@ from api.source.fetch import HttpFetcher
 from api.source.isolation import DecodePool
 from api.storage import LocalStore, MemoryStore, StoreConfig, open_store
 from model.deadline import Deadline
+from model.files import SHIPPED
 from model.registry import REGISTRY
-from model.weights import SHIPPED
 from tests.fakes import FakeEngine, FakeFetcher, InlineDecoder, memory_store, photo
 from tests.service import serving
 

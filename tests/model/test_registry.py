@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import weights
+from model import files, weights
 from model.registry import REGISTRY, ModelSpec
 
 SPECS = [pytest.param(spec, id=name) for name, spec in REGISTRY.items()]
@@ -76,8 +76,8 @@ def test_networks_build_and_answer_in_shape(spec: ModelSpec) -> None:
 def test_shipped_weights_are_there_small_and_pinned(spec: ModelSpec) -> None:
     checkpoint = weights.load(spec, Path("unused"))
     assert spec.weights.sha256 == checkpoint.sha256
-    assert (weights.SHIPPED / spec.weights.file).stat().st_size == spec.weights.size
-    assert (weights.SHIPPED / spec.weights.file).stat().st_size <= 16_000_000
+    assert (files.SHIPPED / spec.weights.file).stat().st_size == spec.weights.size
+    assert (files.SHIPPED / spec.weights.file).stat().st_size <= 16_000_000
     assert checkpoint.golden is not None
     assert checkpoint.golden.max() - checkpoint.golden.min() > 0.5, "the self-test could not fail"
 

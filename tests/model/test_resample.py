@@ -13,12 +13,13 @@ from model.resample import resampled
     ("side", "size", "most", "mean"),
     [
         pytest.param(512, (320, 320), 1, 0.01, id="smaller"),
-        pytest.param(512, (96, 160), 1, 0.01, id="another shape"),
+        pytest.param(512, (180, 240), 1, 0.01, id="another shape"),
         pytest.param(512, (1024, 1024), 1, 0.01, id="larger"),
         pytest.param(512, (512, 512), 0, 0.0, id="the same"),
-        pytest.param(2000, (320, 320), 6, 0.5, id="halved first"),
-        pytest.param(2001, (320, 160), 6, 0.5, id="halved first, odd"),
-        pytest.param(512, (64, 48), 12, 1.0, id="halved twice, to a stamp"),
+        pytest.param(960, (320, 320), 14, 0.6, id="halved first, at the least"),
+        pytest.param(2000, (320, 320), 10, 0.5, id="halved twice"),
+        pytest.param(2001, (320, 160), 8, 0.5, id="halved twice, odd"),
+        pytest.param(512, (64, 48), 12, 1.0, id="to a stamp"),
     ],
 )
 def test_it_is_what_torch_makes(side: int, size: tuple[int, int], most: int, mean: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 from api.bulk.recipe import Recipe, content_key, model_digest
 from api.options import CutoutOptions
 from model.errors import ModelUnavailable
-from model.weights import SHIPPED
+from model.files import SHIPPED
 
 PLAIN = Recipe(CutoutOptions(), "0" * 64)
 
