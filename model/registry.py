@@ -240,7 +240,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
             file="lite.safetensors",
             source="Trained for this project: see docs/models/lite.md.",
             shipped=True,
-            sha256="253c13ea4a05ab3b4c9be019b69b8a25864e5154d9a49cacb53666065b3a359c",
+            sha256="f1cb1cbdb9a40a426c7e0b077954430eeb66fcb813799a39bbe8f5a83d209164",
             size=6655698,
         ),
         licence="MIT",

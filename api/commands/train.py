@@ -14,6 +14,7 @@ VALIDATE_EVERY = 1000
 
 Name = Literal[
     "lite",
+    "lite-teacher",
     "finetune",
     "basnet",
     "birefnet-dis",

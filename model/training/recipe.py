@@ -142,7 +142,8 @@ class Recipe:
     """Of the moving average of the weights, which is judged and exported; 0 for the weights as such."""
     snapshots: dict[int, float] = field(default_factory=dict)
     """Step -> share that the averaged weights of that step have in the result; the last step's have the rest
-    (weights averaged along one run generalise better than its end: Izmailov et al., 2018)."""
+    (weights averaged along one run generalise better than its end: Izmailov et al., 2018). Step 0 has those
+    that the run began from (what fine-tuning forgets is so kept: Wortsman et al., 2022)."""
     classes: int = 0
     """Outputs of an auxiliary head of classes at the encoder's end, for data sets whose names tell them."""
     validate_every: int = 0

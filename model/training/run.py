@@ -52,6 +52,7 @@ class Run:
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self.step = 0
+        self._keep()
         self.best: Judgement | None = None
         self.shown: tuple[Tensor, Tensor, Tensor] | None = None
         """Some pictures of the last step, their mattes, and what the network made of them."""
@@ -92,8 +93,7 @@ class Run:
         self.scaler.update()
         self.step += 1
         self._average()
-        if self.step in recipe.snapshots:
-            self.snapshots[self.step] = {name: value.clone() for name, value in self.average.items()}
+        self._keep()
         return total
 
     def _loss(self, batch: Batch, objective: ObjectiveName) -> Tensor:
@@ -179,6 +179,11 @@ class Run:
         half = torch.float16 if self.recipe.half_weights else torch.float32
         cpu = {name: value.cpu() for name, value in result.items()}
         return store(self.spec, cpu, self.out, dtype=half)
+
+    def _keep(self) -> None:
+        """The averaged weights, at a step that the result has a share of."""
+        if self.step in self.recipe.snapshots:
+            self.snapshots[self.step] = {name: value.clone() for name, value in self.average.items()}
 
     def _blended(self) -> dict[str, Tensor]:
         """The averaged weights, blended with the snapshots as the recipe has it."""

@@ -6,12 +6,13 @@ from model.training.recipe import Recipe
 from model.training.recipes.basnet import BASNET
 from model.training.recipes.birefnet import COD, DIS, GENERAL, HRSOD, MATTING
 from model.training.recipes.finetune import finetune
-from model.training.recipes.lite import LITE
+from model.training.recipes.lite import LITE, LITE_TEACHER
 
 __all__ = ["RECIPES", "recipe_of"]
 
 RECIPES: Mapping[str, Recipe] = {
     "lite": LITE,
+    "lite-teacher": LITE_TEACHER,
     "basnet": BASNET,
     "birefnet-dis": DIS,
     "birefnet-hrsod": HRSOD,

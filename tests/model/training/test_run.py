@@ -37,15 +37,17 @@ def test_export_is_half_precision_and_loads_strictly(data: Path, recipe: Recipe,
 
 
 def test_the_result_blends_the_snapshots(data: Path, recipe: Recipe, tmp_path: Path) -> None:
-    run, scenes = opened(recipe, data, tmp_path)
-    run.advance(scenes)
-    earlier = run.average["context.reduce.weight"].clone()
-    run.advance(scenes)
-    later = run.average["context.reduce.weight"]
+    run, scenes = opened(replace(recipe, snapshots={0: 0.25, 1: 0.25}), data, tmp_path)
+    averages = [run.average["context.reduce.weight"].clone()]
+    for _ in range(2):
+        run.advance(scenes)
+        averages.append(run.average["context.reduce.weight"].clone())
+    begun, earlier, later = averages
+    assert not torch.equal(begun, earlier)
     assert not torch.equal(earlier, later)
     run.export()
     written = load_file(tmp_path / "lite.safetensors")["context.reduce.weight"]
-    assert torch.equal(written, (0.25 * earlier + 0.75 * later).half())
+    assert torch.equal(written, (0.5 * later).add(begun, alpha=0.25).add(earlier, alpha=0.25).half())
 
 
 def test_training_learns(data: Path, recipe: Recipe, tmp_path: Path) -> None:
