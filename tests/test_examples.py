@@ -53,6 +53,7 @@ ELSEWHERE = {
     ("docs/TRAINING.md", "objectcut evaluate"): TRAINS,
     ("docs/TRAINING.md", "objectcut propose"): TRAINS,
     ("docs/models/README.md", "objectcut models pull"): HUB,
+    ("docs/models/lite.md", "objectcut train"): TRAINS,
     ("docs/tutorials/GPU.md", "pip install"): HUB,
     ("docs/tutorials/GPU.md", "objectcut models pull"): HUB,
     ("docs/tutorials/GPU.md", "export OBJECTCUT_ENGINE__DEVICE=cuda"): "wants a GPU",
