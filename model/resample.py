@@ -13,7 +13,7 @@ def resampled(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     """(H, W, 3) uint8 to (*size, 3) uint8, aspect not kept, bilinear with antialiasing.
 
     The same as torch's to one level of 255. Of pictures of three times the size and more, whose halves are
-    means of four pixels, to a level on average.
+    means of four pixels, to about a level on average.
     """
     if rgb.shape[:2] == size:
         return np.ascontiguousarray(rgb)

@@ -174,7 +174,7 @@ def compare(own: Result, plain: Result) -> dict[str, tuple[float, float]]:
     resized = float(np.abs(small(own.rgb).astype(np.int16) - smaller).mean())
     return {
         "decoded pixels from Pillow's, at most": (_furthest(own.rgb, plain.rgb), 2),
-        "resized pixels from Pillow's bilinear ones, mean": (resized, 1),
+        "resized pixels from Pillow's bilinear ones, mean": (resized, 1.5),
         "edge colours from full resolution's, mean as they show": (float(colour[band].mean()), 4),
         "the cutout from the two-line one, at most": (_furthest(own.rgba, naive_cutout(clean, own.alpha)), 0),
         "the PNG read back from the cutout, at most": (_furthest(own.read, own.rgba), 0),

@@ -121,7 +121,7 @@ def verdicts(loads: list[Load], parts: Parts, cores: int) -> list[Verdict]:
 
 def measure_parts(picture: bytes) -> Parts:
     """Medians over pictures that go through all parts one after the other, as in the service."""
-    heap.keep()
+    heap.keep(64 << 20)  # twice the service's: here one thread also holds what is compared
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     engine = runtimes.load(REGISTRY["lite"], EngineConfig())  # as the service does
