@@ -8,7 +8,6 @@ import json
 import logging
 import pickle
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,15 +17,13 @@ from numpy.typing import NDArray
 
 from model.errors import ModelUnavailable
 from model.files import find
+from model.interpreter import command
 from model.registry import ModelSpec
 
 __all__ = ["Conversion", "elsewhere"]
 
 _LOG = logging.getLogger(__name__)
 
-_START = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); from model.conversion import main; main()"
-)
 _LONGEST = 600
 """Seconds that a conversion may take: the largest network takes one."""
 
@@ -60,14 +57,14 @@ class Conversion:
 def elsewhere(spec: ModelSpec, directory: Path, folder: Path) -> None:
     """model.conversion.convert in a process of its own. Raises ModelUnavailable."""
     find(spec, directory)  # before anything is started in vain
-    # No shell; every argument is our own.
-    command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
     try:
         task = pickle.dumps((spec, directory.absolute(), folder))
     except (pickle.PicklingError, AttributeError) as exc:
         raise ModelUnavailable(f"model '{spec.name}' is of this process alone: {exc}") from exc
     try:
-        ended = subprocess.run(command, input=task, capture_output=True, timeout=_LONGEST, check=False)  # noqa: S603
+        ended = subprocess.run(  # noqa: S603
+            command("model.conversion"), input=task, capture_output=True, timeout=_LONGEST, check=False
+        )
     except subprocess.TimeoutExpired as exc:
         raise ModelUnavailable(f"model '{spec.name}' is not converted for OpenVINO in time") from exc
     if ended.returncode == 0:

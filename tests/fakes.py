@@ -11,6 +11,7 @@ import numpy as np
 
 from api.accounts.keys import KeyRecord
 from api.errors import SourceUnreachable
+from api.pipeline import Job, Outcome
 from api.source.decode import DecodeLimits, decode
 from api.storage import MemoryStore, UrlSigner
 from api.types import Deadline, Encoded, Link, Picture
@@ -226,3 +227,25 @@ class FailingStore(MemoryStore):
 def memory_store() -> MemoryStore:
     """A fresh store whose links lead to BASE_URL."""
     return MemoryStore(UrlSigner([b"k" * 32], BASE_URL))
+
+
+@dataclass
+class CountingRemover:
+    """A pipeline that keeps its jobs, and how many were worked on at once."""
+
+    jobs: list[Job] = field(default_factory=list)
+    running: int = 0
+    most: int = 0
+
+    async def remove_background(self, job: Job, deadline: Deadline) -> Outcome:
+        self.jobs.append(job)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0.001)
+        self.running -= 1
+        assert isinstance(job.source, bytes)
+        return self.answer(job, job.source)
+
+    def answer(self, job: Job, photo: bytes) -> Outcome:
+        """For each test to say; what it raises, the job raises."""
+        raise NotImplementedError

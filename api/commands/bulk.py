@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.commands.configuration import load_settings
-from api.commands.options import cutout_options, takes_cutout_options
+from api.commands.options import BackgroundImage, cutout_options, takes_cutout_options
 from api.commands.photos import SUFFIXES
 from api.commands.terminal import console, progress, warn
 from api.options import CutoutOptions
@@ -52,15 +52,11 @@ def bulk(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Tries again what would most likely only fail again.")
     ] = False,
-    background_image: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to put behind the subject.")
-    ] = None,
+    background_image: BackgroundImage = None,
     **chosen: Any,
 ) -> None:
     """Cuts every picture below SRC into DST, and goes on where an earlier run has ended."""
-    options = cutout_options(chosen)
-    if background_image and options.background:
-        raise typer.BadParameter("not together with --background", param_hint="--background-image")
+    options = cutout_options(chosen, background_image)
     try:
         import_module("api.bulk.cluster")  # everything that it brings is used later
         from api.bulk.places import PlaceError, apart, open_place

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from api.commands.configuration import load_settings
-from api.commands.options import cutout_options, takes_cutout_options
+from api.commands.options import BackgroundImage, cutout_options, takes_cutout_options
 from api.commands.photos import STANDARD_STREAM, Folder, Photo, Refused, StandardOutput, find_photos
 from api.commands.terminal import progress, told, warn
 from api.errors import ModelUnavailable, as_error
@@ -60,15 +60,11 @@ def cut(
         int,
         typer.Option(min=1, max=MOST_JOBS, help="Photos worked on at once.", show_default="one per core"),
     ] = DEFAULT_JOBS,
-    background_image: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to put behind the subject.")
-    ] = None,
+    background_image: BackgroundImage = None,
     **chosen: Any,
 ) -> None:
     """Cuts the subject out of photos."""
-    options = cutout_options(chosen)
-    if background_image and options.background:
-        raise typer.BadParameter("not together with --background", param_hint="--background-image")
+    options = cutout_options(chosen, background_image)
     found = find_photos(photos, recursive=recursive)
     if not found:
         raise typer.BadParameter("no photos there", param_hint="PHOTO...")

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
@@ -10,9 +11,14 @@ from pydantic.fields import FieldInfo
 
 from api.options import CutoutOptions
 
-__all__ = ["cutout_options", "takes_cutout_options"]
+__all__ = ["BackgroundImage", "cutout_options", "takes_cutout_options"]
 
 PANEL = "The cutout"
+
+BackgroundImage = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to put behind the subject.")
+]
+"""An option of commands that the API has as a second picture."""
 
 
 def takes_cutout_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -28,15 +34,21 @@ def takes_cutout_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def cutout_options(chosen: Mapping[str, Any]) -> CutoutOptions:
-    """The options that the command line named. Raises typer.BadParameter, naming the first bad one."""
+def cutout_options(chosen: Mapping[str, Any], background_image: Path | None = None) -> CutoutOptions:
+    """The options that the command line named. Raises typer.BadParameter, naming the first bad one.
+
+    background_image: what goes behind the subject, in place of --background.
+    """
     named = {name: value for name, value in chosen.items() if value is not None}
     try:
-        return CutoutOptions.model_validate(named)
+        options = CutoutOptions.model_validate(named)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         hint = f"--{str(first['loc'][0]).replace('_', '-')}" if first["loc"] else None
         raise typer.BadParameter(first["msg"], param_hint=hint) from None
+    if background_image and options.background:
+        raise typer.BadParameter("not together with --background", param_hint="--background-image")
+    return options
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

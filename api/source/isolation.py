@@ -28,15 +28,13 @@ from api.source.decode import DecodeLimits
 from api.source.sandbox import HEADER
 from api.types import Picture
 from model.deadline import Deadline
+from model.interpreter import command
 
 if sys.platform == "linux":
     import fcntl
 
 logger = logging.getLogger("objectcut.decode")
 
-_START = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); from api.source.sandbox import main; main()"
-)
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 # One thread, one malloc arena: each would map address space that counts against the limit.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
@@ -193,7 +191,7 @@ class _Child:
         with theirs:
             # No shell; every argument is our own. The environment is not ours: it would hold secrets.
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(theirs.fileno()), *arguments],
+                [*command("api.source.sandbox"), str(theirs.fileno()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _ONE_THREAD,

@@ -1,6 +1,5 @@
 """One worker's part: rows in, rows out, and what lies in the target then."""
 
-import asyncio
 import os
 import pickle
 from collections.abc import Callable
@@ -19,35 +18,25 @@ from api.errors import CorruptImage, ModelUnavailable, NoSubject
 from api.options import CutoutOptions
 from api.pipeline import Job, Outcome
 from api.settings import Settings
-from model.deadline import Deadline
 from model.errors import InferenceFailed
 from postprocess.types import Encoded
 from tests.api.bulk.tables import RECIPE, files, work
-from tests.fakes import FakeEngine, photo
+from tests.fakes import CountingRemover, FakeEngine, photo
 
 SETTINGS = Settings.model_validate({"cpu_jobs": 1, "engine": {"cores": 1}, "decode": {"max_bytes": 10}})
 
 
 @dataclass
-class Remover:
+class Remover(CountingRemover):
     """Answers the bytes; some of them are errors."""
 
     errors: dict[bytes, Exception] = field(default_factory=dict)
-    jobs: list[Job] = field(default_factory=list)
-    running: int = 0
-    most: int = 0
 
-    async def remove_background(self, job: Job, deadline: Deadline) -> Outcome:
-        self.jobs.append(job)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        await asyncio.sleep(0.001)
-        self.running -= 1
-        assert isinstance(job.source, bytes)
-        if job.source in self.errors:
-            raise self.errors[job.source]
+    def answer(self, job: Job, photo: bytes) -> Outcome:
+        if photo in self.errors:
+            raise self.errors[photo]
         kind = "image/webp" if job.options.format == "webp" else "image/png"
-        return Outcome(Encoded(b"cut " + job.source, kind, 4, 3), job.options.model, None, {})
+        return Outcome(Encoded(b"cut " + photo, kind, 4, 3), job.options.model, None, {})
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """objectcut cut: many photos, one at a time failing."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,19 @@ from api.commands.photos import Folder, Photo, StandardOutput, find_photos
 from api.errors import CorruptImage
 from api.options import CutoutOptions
 from api.pipeline import Job, Outcome
-from model.deadline import Deadline
 from postprocess.types import Encoded
+from tests.fakes import CountingRemover
 
 
-class Remover:
+class Remover(CountingRemover):
     """Answers a photo's own bytes; bytes that begin with an error's name raise it."""
 
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-        self.running = self.most = 0
-
-    async def remove_background(self, job: Job, deadline: Deadline) -> Outcome:
-        self.jobs.append(job)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        await asyncio.sleep(0.001)
-        self.running -= 1
-        assert isinstance(job.source, bytes)
-        if job.source == b"corrupt":
+    def answer(self, job: Job, photo: bytes) -> Outcome:
+        if photo == b"corrupt":
             raise CorruptImage("scan 3 ends early")
-        if job.source == b"bug":
+        if photo == b"bug":
             raise RuntimeError("a surprise")
-        encoded = Encoded(b"cutout of " + job.source, "image/png", 4, 3)
+        encoded = Encoded(b"cutout of " + photo, "image/png", 4, 3)
         return Outcome(encoded, model=job.options.model, bounding_box=None, timings={})
 
 
