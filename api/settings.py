@@ -21,9 +21,9 @@ from api.limits import RequestLimits
 from api.logs import LogConfig
 from api.rooms import RoomsConfig
 from api.routes.removebg.config import RemoveBgConfig
-from api.source.decode import DecodeLimits
 from api.source.fetch import FetchConfig
 from api.source.isolation import IsolationConfig
+from api.source.limits import DecodeLimits
 from api.storage import StoreConfig
 from api.tracing import TracingConfig
 from model.config import EngineConfig

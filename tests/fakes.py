@@ -12,7 +12,8 @@ import numpy as np
 from api.accounts.keys import KeyRecord
 from api.errors import SourceUnreachable
 from api.pipeline import Job, Outcome
-from api.source.decode import DecodeLimits, decode
+from api.source.decode import decode
+from api.source.limits import DecodeLimits
 from api.storage import MemoryStore, UrlSigner
 from api.types import Deadline, Encoded, Link, Picture
 from postprocess.types import RGB, Alpha

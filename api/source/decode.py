@@ -8,51 +8,28 @@ Run it where a crash is cheap: api.source.isolation does.
 """
 
 import importlib
-import importlib.util
 import io
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.errors import CorruptImage, ImageTooLarge, ObjectCutError, PayloadTooLarge, UnsupportedImage
 from api.types import Picture
 
+if TYPE_CHECKING:  # it brings pydantic: 9 MB in each of the processes that decode
+    from api.source.limits import DecodeLimits, SourceFormat
+
 logger = logging.getLogger("objectcut.decode")
 
-SourceFormat = Literal["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "HEIF", "TIFF"]
 Bytes: TypeAlias = NDArray[np.uint8]
 
-
-class DecodeLimits(BaseModel):
-    """What an image may be, wherever it comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    formats: tuple[SourceFormat, ...] = Field(
-        ("JPEG", "PNG", "WEBP"),
-        min_length=1,
-        description="Formats read. Besides the default there are AVIF, BMP, GIF (first frame), TIFF, and "
-        "HEIF with the extra `objectcut[heif]`.",
-    )
-    max_bytes: int = Field(25_000_000, gt=0, le=1_000_000_000, description="Largest file, bytes.")
-    max_pixels: int = Field(25_000_000, gt=0, le=400_000_000, description="Most pixels: width x height.")
-    max_side: int = Field(16_384, gt=0, le=65_535, description="Longest side, px.")
-
-    @model_validator(mode="after")
-    def _plugins_are_here(self) -> Self:
-        if "HEIF" in self.formats and importlib.util.find_spec("pillow_heif") is None:
-            raise ValueError("HEIF needs a package more: pip install 'objectcut[heif]'")
-        return self
-
-
 # Pillow's classes are named here and loaded one by one: Image.open would load plugins nobody asked for.
-_PLUGINS: Mapping[SourceFormat, tuple[str, str]] = {
+_PLUGINS: "Mapping[SourceFormat, tuple[str, str]]" = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
     "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
@@ -78,7 +55,7 @@ _UPRIGHT: Mapping[int, Callable[[Bytes], Any]] = {
 """What makes a picture of that EXIF orientation upright; any other value means that it is."""
 
 
-def decode(data: bytes, limits: DecodeLimits) -> Picture:
+def decode(data: bytes, limits: "DecodeLimits") -> Picture:
     """The picture in `data`.
 
     Raises:
@@ -106,7 +83,7 @@ def decode(data: bytes, limits: DecodeLimits) -> Picture:
         raise CorruptImage(f"{name}: {type(exc).__name__}: {exc}") from exc
 
 
-def _format_of(data: bytes) -> SourceFormat | None:
+def _format_of(data: bytes) -> "SourceFormat | None":
     """Told by its first bytes: names and media types are the sender's claim."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -143,13 +120,13 @@ class _CountedReads(io.BytesIO):
         return super().read(size)
 
 
-def _open(name: SourceFormat, data: bytes) -> ImageFile.ImageFile:
+def _open(name: "SourceFormat", data: bytes) -> ImageFile.ImageFile:
     module, plugin = _PLUGINS[name]
     opened: ImageFile.ImageFile = getattr(importlib.import_module(module), plugin)(_CountedReads(data))
     return opened
 
 
-def _check_size(size: tuple[int, int], limits: DecodeLimits) -> None:
+def _check_size(size: tuple[int, int], limits: "DecodeLimits") -> None:
     width, height = size
     if width * height > limits.max_pixels or max(size) > limits.max_side:
         raise ImageTooLarge(

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import errors
 from api.errors import CorruptImage, DeadlineExceeded, Draining, ObjectCutError, Overloaded
-from api.source.decode import DecodeLimits
+from api.source.limits import DecodeLimits
 from api.source.sandbox import HEADER
 from api.types import Picture
 from model.deadline import Deadline

@@ -17,8 +17,8 @@ import uvicorn
 
 from api.app import Service
 from api.serve import GracefulServer, server_for
-from api.source.decode import DecodeLimits
 from api.source.isolation import DecodePool
+from api.source.limits import DecodeLimits
 from model.errors import InferenceFailed
 from tests.fakes import FakeEngine, photo
 from tests.service import Served, serving

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from api.source.decode import DecodeLimits, decode
+from api.source.decode import decode
+from api.source.limits import DecodeLimits
 from model.resample import resampled
 from postprocess.alpha import quantise
 from postprocess.compose import cutout

@@ -23,7 +23,8 @@ import cv2
 import httpx
 import torch
 
-from api.source.decode import DecodeLimits, decode
+from api.source.decode import decode
+from api.source.limits import DecodeLimits
 from model import heap, runtimes
 from model.config import EngineConfig
 from model.registry import REGISTRY

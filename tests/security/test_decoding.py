@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from api.errors import CorruptImage, ImageTooLarge, ObjectCutError, PayloadTooLarge, UnsupportedImage
-from api.source.decode import DecodeLimits, decode
+from api.source.decode import decode
+from api.source.limits import DecodeLimits
 from tests.api.source.files import encode, exif, png, png_chunk, scene
 
 LIMITS = DecodeLimits()
@@ -51,7 +52,8 @@ HEADS = {
 _PROBE = """
 import json, sys
 from api.errors import ObjectCutError
-from api.source.decode import DecodeLimits, decode
+from api.source.decode import decode
+from api.source.limits import DecodeLimits
 for name, text in json.load(sys.stdin).items():
     try:
         decode(bytes.fromhex(text), DecodeLimits())

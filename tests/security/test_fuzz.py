@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.source.decode import DecodeLimits
 from api.source.isolation import DecodePool, IsolationConfig
+from api.source.limits import DecodeLimits
 from model import heap
 from tests.api.source.files import deep_png, encode, exif, scene, wide_profile
 from tests.api.source.hostile import ENTRY

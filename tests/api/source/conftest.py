@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.errors import CorruptImage
-from api.source.decode import DecodeLimits
 from api.source.isolation import DecodePool, IsolationConfig
+from api.source.limits import DecodeLimits
 from api.types import Picture
 from model.deadline import Deadline
 from tests.api.source.hostile import ENTRY

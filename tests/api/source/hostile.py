@@ -10,18 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from api.errors import CorruptImage
-from api.source.decode import DecodeLimits
 from api.source.decode import decode as really_decode
 from api.types import Picture
+
+if TYPE_CHECKING:
+    from api.source.limits import DecodeLimits
 
 ENTRY = f"{__name__}:decode"
 
 
-def decode(data: bytes, limits: DecodeLimits) -> Picture:
+def decode(data: bytes, limits: "DecodeLimits") -> Picture:
     """A file that names one of the deeds below does it; any other is decoded."""
     deed = DEEDS.get(bytes(data[:40]).partition(b" ")[0])
     if deed is None:

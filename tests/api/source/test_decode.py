@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 from pydantic import ValidationError
 
 from api.errors import ObjectCutError, UnsupportedImage
-from api.source.decode import DecodeLimits, decode
+from api.source.decode import decode
+from api.source.limits import DecodeLimits
 from api.types import Picture
 from tests.api.source.files import (
     INKS,

@@ -285,7 +285,7 @@ class TestLife:
 PROGRAM = """
 import asyncio, time
 print("once", flush=True)
-from api.source.decode import DecodeLimits
+from api.source.limits import DecodeLimits
 from api.source.isolation import DecodePool
 from model.deadline import Deadline
 

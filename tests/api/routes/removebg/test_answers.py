@@ -14,7 +14,7 @@ import pytest
 from api import errors
 from api.accounts import Accounts, AccountsConfig
 from api.routes.removebg.answers import wants_json
-from api.source.decode import DecodeLimits
+from api.source.limits import DecodeLimits
 from model import errors as model_errors
 from tests.api.routes.removebg.conftest import Client, account
 from tests.api.routes.removebg.sent import FILE, PHOTO, URL, only_error
