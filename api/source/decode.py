@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 from api.errors import CorruptImage, ImageTooLarge, ObjectCutError, PayloadTooLarge, UnsupportedImage
 from api.types import Picture
 
-if TYPE_CHECKING:  # it brings pydantic: 9 MB in each of the processes that decode
+if TYPE_CHECKING:  # it brings pydantic: 8 MB in each of the processes that decode
     from api.source.limits import DecodeLimits, SourceFormat
 
 logger = logging.getLogger("objectcut.decode")
