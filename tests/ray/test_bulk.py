@@ -136,13 +136,15 @@ def check(target: Place, single: dict[str, bytes]) -> None:
     """The very files of the single process, a row for every picture, nothing left behind."""
     found = results(target)
     assert found.keys() == single.keys()
-    assert {name: apart(body, single[name]) for name, body in found.items() if body != single[name]} == {}
+    assert {
+        name: difference(body, single[name]) for name, body in found.items() if body != single[name]
+    } == {}
     assert len(files(target)) == len(found) + len(target.listing(f"{OWN}/manifest")) + 1
     lines = target.read(FAILURES, 10**6).decode().splitlines()
     assert ["unsupported_image" in lines[0], "corrupt_image" in lines[1], len(lines)] == [True, True, 2]
 
 
-def apart(found: bytes, wanted: bytes) -> str:
+def difference(found: bytes, wanted: bytes) -> str:
     """What there is to say of two files that should be the same."""
     ours, theirs = (
         cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED) for file in (found, wanted)
