@@ -19,6 +19,7 @@ towards the local mean, so that it can sharpen a blurred matte only in part.
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from postprocess.grid import Floats, factor_for, grown, halved, local_means, patches, reduce, repeat, weights
 from postprocess.types import RGB, Alpha, Mask
@@ -58,13 +59,10 @@ def refine(matte: Alpha, rgb: RGB) -> Alpha:
     if not band.any():
         return full
     radii = [max(1, round(share * max(band.shape))) for share in _RADII]
-    window = _around(band, max(*(2 * radius for radius in radii), 3 * _GUIDED_RADIUS))
-    guide, alpha, inner = [plane[window] for plane in guide], prior[window], band[window]
-    for radius in radii:
-        alpha = _discriminate(guide, alpha, inner, radius)
-    coefficients = np.empty((*band.shape, 4), np.float32)
-    coefficients[window] = _guided(guide, alpha, inner)
-    for patch in patches(band, factor, shape):
+    rows, columns = _around(band, max(*(2 * radius for radius in radii), 3 * _GUIDED_RADIUS))
+    guide, alpha, band = [plane[rows, columns] for plane in guide], prior[rows, columns], band[rows, columns]
+    coefficients = _guided(guide, _discriminate(guide, alpha, band, radii), band)
+    for patch in patches(band, factor, shape, (rows.start, columns.start)):
         linear = patch.spread(coefficients)
         colours = patch.gather(rgb)
         estimate = np.einsum("knc,knc->kn", linear[..., :3], colours) * np.float32(1 / 255) + linear[..., 3]
@@ -74,6 +72,9 @@ def refine(matte: Alpha, rgb: RGB) -> Alpha:
 
 def _on_grid(matte: Alpha, grid: tuple[int, ...], shape: tuple[int, int], factor: int) -> Floats:
     """The matte at the cells' centres. The last cells may reach beyond the picture, the matte does not."""
+    if all(cells * factor == side for cells, side in zip(grid, shape, strict=True)):  # the quicker way
+        fitting = cv2.resize(matte, (grid[1], grid[0]), interpolation=cv2.INTER_CUBIC)
+        return levels(np.asarray(fitting, np.float32), _SURE)
     scale_y, scale_x = (factor * side / full for side, full in zip(matte.shape, shape, strict=True))
     to_matte = np.array([[scale_x, 0, scale_x / 2 - 0.5], [0, scale_y, scale_y / 2 - 0.5]])
     cubic = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
@@ -109,38 +110,45 @@ def _solve(matrix: list[Floats], vector: list[Floats], ridge: float) -> Floats:
     return np.asarray(np.stack(solution) / (c00 * rr + c01 * rg + c02 * rb), np.float32)
 
 
-def _discriminate(guide: list[Floats], alpha: Floats, band: Mask, radius: int) -> Floats:
-    """One round of the discriminant in the cells of `band`, with `alpha` for alpha₀; elsewhere it stays.
+def _discriminate(guide: list[Floats], alpha: Floats, band: Mask, radii: list[int]) -> Floats:
+    """Rounds of the discriminant in the cells of `band`, each with the last one's alpha for alpha₀.
 
-    radius: of the windows, pairs of cells: what is true of a window is computed for every second one.
+    Elsewhere alpha stays. radii: of each round's windows, pairs of cells: what is true of a window is
+    computed for every second one.
     """
     cells = np.flatnonzero(band)
-    pairs = halved(band.view(np.uint8) * np.uint8(255)) > 0
-    places = np.zeros(pairs.shape, np.int32)
-    places[pairs] = np.arange(np.count_nonzero(pairs))
+    pairs = halved(band.view(np.uint8) * np.uint8(255))
+    known = np.flatnonzero(pairs)
+    places = np.empty(pairs.shape, np.int32)
+    places.put(known, np.arange(len(known)))
     row, column = np.divmod(cells, band.shape[1])
     near = places[row // 2, column // 2]
     small = [halved(plane) for plane in guide]
-    direction, behind, distance, weight = (
-        known.take(near, axis=-1) for known in _two_clouds(small, halved(alpha), pairs, radius)
-    )
+    products = [small[i] * small[j] for i, j in _PAIRS]
     colours = np.stack([plane.take(cells) for plane in guide])
-    along = np.einsum("cn,cn->n", direction, colours) - behind
-    prior = np.float32(_CLEAR**2) / (distance * np.minimum(weight, 1))
     decided = alpha.copy()
-    decided.put(cells, np.clip((along + prior * alpha.take(cells)) / (distance + prior), 0, 1))
+    for radius in radii:
+        direction, behind, distance, weight = (
+            of_pairs.take(near, axis=-1)
+            for of_pairs in _two_clouds(small, products, halved(decided), known, radius)
+        )
+        along = np.einsum("cn,cn->n", direction, colours) - behind
+        prior = np.float32(_CLEAR**2) / (distance * np.minimum(weight, 1))
+        decided.put(cells, np.clip((along + prior * decided.take(cells)) / (distance + prior), 0, 1))
     return decided
 
 
 def _two_clouds(
-    guide: list[Floats], alpha: Floats, band: Mask, radius: int
+    guide: list[Floats], products: list[Floats], alpha: Floats, cells: NDArray[np.intp], radius: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Of the windows around the n cells of `band`: w, (3, n), w·B, D and the weight of all that counts."""
+    """Of the windows around n cells: w, (3, n), w·B, D and the weight of all that counts.
+
+    products: of the guide's planes, as in _PAIRS. cells: flat indices.
+    """
     subject, behind = (weight + _FAINT for weight in weights(alpha))
     either = subject + behind
     planes = [subject, *(plane * subject for plane in guide), behind, *(plane * behind for plane in guide)]
-    planes += [guide[i] * guide[j] * either for i, j in _PAIRS]
-    means = local_means(planes, radius, np.flatnonzero(band))
+    means = local_means([*planes, *(product * either for product in products)], radius, cells)
     weight_f, weight_b = means[0], means[4]
     weight = weight_f + weight_b
     mean_f, mean_b = means[1:4] / weight_f, means[5:8] / weight_b

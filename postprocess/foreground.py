@@ -41,13 +41,13 @@ def decontaminate(rgb: RGB, alpha: Alpha) -> RGB:
     flat = clean.reshape(-1, 3)
     for patch in patches(band, factor, shape):
         share = patch.gather(alpha)
-        mixed = (share > 0) & (share < 1)
-        if patch.inside is not None:
-            mixed &= patch.inside
-        pixels, both = patch.pixels[mixed], patch.spread(fields)[mixed]
-        share = share[mixed][:, None]
+        soft = (share > 0) & (share < 1)
+        mixed = np.flatnonzero(soft if patch.inside is None else soft & patch.inside)
+        pixels = patch.pixels.take(mixed)
+        both = patch.spread(fields).reshape(-1, 6).take(mixed, axis=0)
+        share = share.take(mixed)[:, None]
         subject, behind = both[:, :3], both[:, 3:]
-        unexplained = flat[pixels] - behind - share * (subject - behind)
+        unexplained = flat.take(pixels, axis=0) - behind - share * (subject - behind)
         corrected = np.clip(subject + share * unexplained, 0, 255)
         flat[pixels] = np.rint(corrected).astype(np.uint8)
     return clean
@@ -94,7 +94,7 @@ def _fields(rgb: RGB, eight_bit: Eight, factor: int, cells: NDArray[np.intp]) ->
 
 def _widest(side: list[Floats], alpha: int) -> Floats:
     """(4, 1): the mean of the whole picture, taken for pure. A side without any weight is grey."""
-    *colour, _, weight = (float(plane.mean(dtype=np.float64)) for plane in side)
+    *colour, _, weight = (cv2.mean(plane)[0] for plane in side)
     mean = [level / weight if weight > 0 else 127.5 for level in colour]
     return np.array([*mean, alpha], np.float32)[:, None]
 

@@ -132,21 +132,25 @@ class Patch:
             flat[self.pixels[self.inside]] = values[self.inside]
 
 
-def patches(band: Mask, factor: int, shape: tuple[int, int]) -> Iterator[Patch]:
-    """The pixels of the cells in `band`, (h, w) bool, of a picture of `shape` (H, W), some at a time."""
+def patches(
+    band: Mask, factor: int, shape: tuple[int, int], corner: tuple[int, int] = (0, 0)
+) -> Iterator[Patch]:
+    """The pixels of the cells in `band`, (h, w) bool, of a picture of `shape` (H, W), some at a time.
+
+    corner: row and column of the grid where `band` begins, and with it what the patches' neighbours index.
+    """
     height, width = shape
     weights = _bilinear(factor)
-    rows, columns = np.nonzero(band)
+    cells = np.flatnonzero(band)
     step = np.arange(-1, 2)
     within = np.arange(factor)
-    for start in range(0, len(rows), max(1, _CHUNK // factor**2)):
-        chunk = slice(start, start + max(1, _CHUNK // factor**2))
-        row, column = rows[chunk], columns[chunk]
+    for start in range(0, len(cells), max(1, _CHUNK // factor**2)):
+        row, column = np.divmod(cells[start : start + max(1, _CHUNK // factor**2)], band.shape[1])
         near_y = np.clip(row + step[:, None], 0, band.shape[0] - 1)
         near_x = np.clip(column + step[:, None], 0, band.shape[1] - 1)
         neighbours = near_y[:, None] * band.shape[1] + near_x[None]
-        y = row * factor + within[:, None]
-        x = column * factor + within[:, None]
+        y = (row + corner[0]) * factor + within[:, None]
+        x = (column + corner[1]) * factor + within[:, None]
         beyond = bool(y.max() >= height or x.max() >= width)
         inside = ((y < height)[:, None] & (x < width)[None]).reshape(factor**2, -1) if beyond else None
         pixels = np.minimum(y, height - 1)[:, None] * width + np.minimum(x, width - 1)[None]

@@ -14,16 +14,26 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import IO, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import errors
-from api.errors import CorruptImage, DeadlineExceeded, Draining, ObjectCutError, Overloaded
+from api.errors import (
+    CorruptImage,
+    DeadlineExceeded,
+    Draining,
+    ObjectCutError,
+    Overloaded,
+    PayloadTooLarge,
+)
 from api.source.limits import DecodeLimits
 from api.source.sandbox import HEADER
 from api.types import Picture
@@ -39,6 +49,8 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 # One thread, one malloc arena: each would map address space that counts against the limit.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _MAX_LINE = 65_536  # bytes of an answer without its pixels
+_PIXEL = 7  # bytes: three colours and, of a transparent picture, a float
+_KEPT = 8 << 20  # bytes that a process and we go on sharing between files
 _ERRORS = ("CorruptImage", "ImageTooLarge", "PayloadTooLarge", "UnsupportedImage")
 
 
@@ -182,20 +194,23 @@ class _Slot:
 
 
 class _Child:
-    """A process that runs api.source.sandbox, and this side of its socket."""
+    """A process that runs api.source.sandbox, and this side of its socket and of the memory they share."""
 
     def __init__(self, arguments: list[str], limits: DecodeLimits) -> None:
         self._limits = limits
         self._ready = False
         self._sock, theirs = socket.socketpair()
-        with theirs:
+        # Only what is in use takes memory.
+        with theirs, _anonymous_file(max(limits.max_bytes, limits.max_pixels * _PIXEL)) as file:
+            self._shared = mmap.mmap(file, 0)
+            descriptors = theirs.fileno(), file
             # No shell; every argument is our own. The environment is not ours: it would hold secrets.
             self._process = subprocess.Popen(  # noqa: S603
-                [*command("api.source.sandbox"), str(theirs.fileno()), *arguments],
+                [*command("api.source.sandbox"), *map(str, descriptors), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _ONE_THREAD,
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
                 start_new_session=True,  # a terminal's Ctrl-C is for the service, which lets it finish
             )
 
@@ -204,7 +219,7 @@ class _Child:
         if self._ready:
             return
         try:
-            answer, _ = self._answer(deadline)
+            answer = self._answer(deadline)
         except TimeoutError:
             raise DeadlineExceeded("no time left to wait for a decoding process") from None
         except (OSError, EOFError):
@@ -215,22 +230,23 @@ class _Child:
 
     def decode(self, data: bytes, deadline: Deadline) -> Picture:
         """Raises decode's errors; TimeoutError; whatever reading an answer raises that is not one."""
-        for part in (HEADER.pack(len(data)), data):
-            self._sock.settimeout(_seconds(deadline))
-            self._sock.sendall(part)
-        answer, descriptor = self._answer(deadline)
-        for note in answer["notes"]:
-            logger.warning("%s", note)
+        if len(data) > self._limits.max_bytes:  # there may be no room for it
+            raise PayloadTooLarge(f"{len(data)} bytes")
+        self._shared[: len(data)] = data
         try:
+            self._sock.settimeout(_seconds(deadline))
+            self._sock.sendall(HEADER.pack(len(data)))
+            answer = self._answer(deadline)
+            for note in answer["notes"]:
+                logger.warning("%s", note)
             if "error" in answer:
                 kind = getattr(errors, answer["error"]) if answer["error"] in _ERRORS else ObjectCutError
                 raise kind(answer["detail"], public=answer.get("public"))
-            if descriptor is None:
-                raise ValueError("the decoding process sent no pixels")
-            return self._picture(answer, descriptor)
+            return self._picture(answer)
         finally:
-            if descriptor is not None:
-                os.close(descriptor)
+            # As many processes as cores must not keep the largest file and picture that each has seen.
+            if sys.platform == "linux" and len(self._shared) > _KEPT:
+                self._shared.madvise(mmap.MADV_REMOVE, _KEPT, len(self._shared) - _KEPT)
 
     def ended(self) -> bool:
         return self._process.poll() is not None
@@ -246,48 +262,57 @@ class _Child:
     def close(self) -> None:
         """Lets it end by itself."""
         self._sock.close()
+        self._shared.close()
         self.wait()
 
     def kill(self) -> None:
         self._process.kill()
         self.close()
 
-    def _answer(self, deadline: Deadline) -> tuple[dict[str, Any], int | None]:
-        """One line, and the descriptor that came with it."""
+    def _answer(self, deadline: Deadline) -> dict[str, Any]:
+        """One line."""
         line = b""
-        descriptors: list[int] = []
-        try:
-            while not line.endswith(b"\n"):
-                self._sock.settimeout(_seconds(deadline))
-                part, received, _, _ = socket.recv_fds(self._sock, _MAX_LINE, 1)
-                descriptors += received
-                line += part
-                if not part or len(line) > _MAX_LINE:
-                    raise EOFError
-            answer: dict[str, Any] = json.loads(line)
-            return answer, descriptors.pop() if descriptors else None
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        while not line.endswith(b"\n"):
+            self._sock.settimeout(_seconds(deadline))
+            part = self._sock.recv(_MAX_LINE)
+            line += part
+            if not part or len(line) > _MAX_LINE:
+                raise EOFError
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
-    def _picture(self, answer: dict[str, Any], descriptor: int) -> Picture:
-        """The arrays lie in the file itself, which lives as long as they do."""
+    def _picture(self, answer: dict[str, Any]) -> Picture:
+        """Copies of the arrays: what the process does to its own concerns nobody from now on."""
         height, width = answer["shape"]
-        alpha_size = height * width * 4 if answer["alpha"] else 0
-        size = alpha_size + height * width * 3
-        if sys.platform == "linux":
-            # From now on the process can neither change it nor, by making it shorter, crash us.
-            fcntl.fcntl(
-                descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-            )
-        if height * width > self._limits.max_pixels or os.fstat(descriptor).st_size != size:
+        pixels = height * width
+        if not 0 < pixels <= self._limits.max_pixels:
             raise ValueError("the decoding process does not keep to its limits")
-        # Private, so that the arrays can be written to: a page is copied when that happens.
-        pixels = mmap.mmap(descriptor, size, flags=mmap.MAP_PRIVATE)
-        alpha = (
-            np.frombuffer(pixels, np.float32, alpha_size // 4).reshape(height, width) if alpha_size else None
-        )
-        return Picture(np.frombuffer(pixels, np.uint8, offset=alpha_size).reshape(height, width, 3), alpha)
+        alpha, offset = None, 0
+        if answer["alpha"]:
+            alpha = np.frombuffer(self._shared, np.float32, pixels).reshape(height, width).copy()
+            offset = alpha.nbytes
+        rgb = np.frombuffer(self._shared, np.uint8, pixels * 3, offset).reshape(height, width, 3).copy()
+        return Picture(rgb, alpha)
+
+
+def _unnamed() -> IO[bytes]:
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b")
+    else:
+        return tempfile.TemporaryFile()
+
+
+@contextmanager
+def _anonymous_file(size: int) -> Iterator[int]:
+    """The descriptor of a file of so many bytes without a name: it is gone with the last who maps it.
+
+    Nobody can make it shorter, where the system can see to that: whoever touches what is no more crashes.
+    """
+    with _unnamed() as file:
+        file.truncate(size)
+        if sys.platform == "linux":
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        yield file.fileno()
 
 
 def _seconds(deadline: Deadline) -> float:

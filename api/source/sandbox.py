@@ -1,23 +1,23 @@
 """The decoding process: what it takes away from itself, and the loop it then serves.
 
-A request on its socket is an 8-byte length and the file. The answer is one line of JSON, with the
-pixels in an anonymous file whose descriptor travels along: they are never copied through a pipe.
-api.source.isolation holds the other end. This process has no secrets in its environment, and, where
-the system can do it, no way to open a socket or start a program.
+Files come, and pixels go, through memory that it shares with the service: nothing large goes through a pipe,
+and no page has to be faulted in anew for it. A request on its socket is an 8-byte length, of the file that
+lies there; the answer is one line of JSON, when the pixels lie there in the file's place.
+api.source.isolation holds the other end. This process has no secrets in its environment, and, where the
+system can do it, no way to open a socket or start a program.
 """
 
-import array
 import ctypes
 import importlib
 import json
 import logging
+import mmap
 import os
 import platform
 import resource
 import socket
 import struct
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -39,8 +39,9 @@ _FORBIDDEN_CALLS = {
 
 
 def main() -> None:
-    """Arguments: socket descriptor, CPU seconds per file, bytes of memory, `module:function`, limits."""
-    descriptor, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
+    """Arguments: descriptors of the socket and of the shared memory, CPU seconds per file, bytes of memory,
+    `module:function`, limits."""
+    descriptor, memory, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
     confined = _forbid_calls()
     from model import heap
 
@@ -48,6 +49,8 @@ def main() -> None:
     module, _, function = entry.partition(":")
     decode = getattr(importlib.import_module(module), function)
     heap.keep(_IDLE_BYTES)
+    shared = mmap.mmap(int(memory), os.fstat(int(memory)).st_size)
+    os.close(int(memory))
     _take_limits(int(memory_bytes))
     notes = _Notes()
     logging.getLogger().addHandler(notes)
@@ -55,59 +58,31 @@ def main() -> None:
         _send(sock, {"ready": True, "confined": confined, "torch": "torch" in sys.modules})
         # From here on the C libraries' own complaints about hostile files go nowhere.
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
-        while (data := _receive(sock)) is not None:
+        while len(header := sock.recv(HEADER.size, socket.MSG_WAITALL)) == HEADER.size:
+            (size,) = HEADER.unpack(header)
             _allow_cpu(int(cpu_seconds))
-            _serve(sock, partial(decode, data, limits), notes)
+            _send(sock, _answer(partial(decode, shared[:size], limits), shared) | {"notes": notes.take()})
 
 
-def _serve(sock: socket.socket, decode: Callable[[], Any], notes: "_Notes") -> None:
-    """One answer: the alpha, if there is one, and then the colours; or one of our errors."""
+def _answer(decode: Callable[[], Any], shared: mmap.mmap) -> dict[str, Any]:
+    """What there is to say of the alpha, if there is one, and the colours after it; or one of our errors."""
     from api.errors import ImageTooLarge, ObjectCutError
 
-    pixels: int | None = None
     try:
         picture = decode()
-        pixels = _anonymous_file()
-        with os.fdopen(pixels, "wb", closefd=False) as file:
-            if picture.alpha is not None:
-                file.write(picture.alpha.data)
-            file.write(picture.rgb.data)
-        answer = {"shape": picture.rgb.shape[:2], "alpha": picture.alpha is not None}
     except (MemoryError, OSError) as exc:
-        answer = {"error": ImageTooLarge.__name__, "detail": f"{type(exc).__name__}: {exc}"}
+        return {"error": ImageTooLarge.__name__, "detail": f"{type(exc).__name__}: {exc}"}
     except ObjectCutError as exc:
-        answer = {"error": type(exc).__name__, "detail": str(exc), "public": exc.public}
-    _send(sock, answer | {"notes": notes.take()}, pixels)
-    if pixels is not None:
-        os.close(pixels)
+        return {"error": type(exc).__name__, "detail": str(exc), "public": exc.public}
+    shared.seek(0)
+    if picture.alpha is not None:
+        shared.write(picture.alpha.data)
+    shared.write(picture.rgb.data)
+    return {"shape": picture.rgb.shape[:2], "alpha": picture.alpha is not None}
 
 
-def _receive(sock: socket.socket) -> bytes | None:
-    """One file, or None when the service has closed its end."""
-    header = sock.recv(HEADER.size, socket.MSG_WAITALL)
-    if len(header) < HEADER.size:
-        return None
-    (size,) = HEADER.unpack(header)
-    data = sock.recv(size, socket.MSG_WAITALL) if size else b""
-    return data if len(data) == size else None
-
-
-def _send(sock: socket.socket, answer: dict[str, Any], descriptor: int | None = None) -> None:
-    line = json.dumps(answer).encode() + b"\n"
-    rights = (
-        [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-    )
-    sent = sock.sendmsg([line], rights)
-    sock.sendall(line[sent:])
-
-
-def _anonymous_file() -> int:
-    """A descriptor of memory without a name: it is gone with the last process that holds it."""
-    if sys.platform == "linux":
-        return os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    else:
-        with tempfile.TemporaryFile() as file:
-            return os.dup(file.fileno())
+def _send(sock: socket.socket, answer: dict[str, Any]) -> None:
+    sock.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _take_limits(memory_bytes: int) -> None:

@@ -11,6 +11,8 @@ as the pretrained weights come. The context block is a pair of pre-norm transfor
 next to nothing.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -184,8 +186,10 @@ class Refinement(nn.Module):
 
     It sees the picture itself, the coarse map and the finest decoder features. Pixels are folded into
     channels (2x2 -> 4) on the way in and unfolded on the way out, so that the residual has full resolution
-    while every convolution runs on a quarter of the pixels.
+    while everything else happens on a quarter of the pixels.
     """
+
+    quarters: Tensor
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -198,16 +202,31 @@ class Refinement(nn.Module):
         self.rise = SeparableConv(64 + 48, 48)
         self.leave = SeparableConv(48 + 32, 32)
         self.residual = nn.Conv2d(32, 4, 3, padding=1)
+        # Bilinear, by two: the weights of a pixel's neighbours for the first and the second of its line.
+        line = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+        quarters = torch.einsum("ik,jl->ijkl", line, line).reshape(4, 1, 3, 3)
+        self.register_buffer("quarters", quarters, persistent=False)
 
     def forward(self, picture: Tensor, coarse: Tensor, features: Tensor) -> Tensor:
-        """picture (B,3,H,W), coarse logits (B,1,H,W), features (B,C,H/2,W/2) -> refined logits (B,1,H,W)."""
-        folded = F.pixel_unshuffle(torch.cat([picture, coarse.tanh()], dim=1), 2)
-        fine = self.fine(self.enter(torch.cat([folded, features], dim=1)))
+        """picture (B,3,H,W), coarse logits (B,1,H/2,W/2), features (B,C,H/2,W/2) -> refined (B,1,H,W)."""
+        # The coarse map at full resolution, already folded.
+        folded = F.conv2d(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), self.quarters)
+        fine = self.fine(self._entered(picture, folded.tanh(), features))
         half = self.down(fine)
         quarter = self.middle(half)
         half = self.rise(torch.cat([_upsample(quarter, half), half], dim=1))
         fine = self.leave(torch.cat([_upsample(half, fine), fine], dim=1))
-        return coarse + F.pixel_shuffle(self.residual(fine), 2)
+        return F.pixel_shuffle(folded + self.residual(fine), 2)
+
+    def _entered(self, picture: Tensor, folded: Tensor, features: Tensor) -> Tensor:
+        """`enter` of all three side by side, without laying them there: for each its part of the weights."""
+        convolution, norm, activation = cast(tuple[nn.Conv2d, nn.Module, nn.Module], tuple(self.enter))
+        weight = convolution.weight
+        of_picture, of_coarse, of_features = weight[:, :12], weight[:, 12:16], weight[:, 16:]
+        y = F.conv2d(picture, of_picture.reshape(-1, 3, 2, 2), convolution.bias, stride=2)
+        y = y + F.conv2d(folded, of_coarse) + F.conv2d(features, of_features)
+        entered: Tensor = activation(norm(y))
+        return entered
 
 
 class Lite(nn.Module):
@@ -237,8 +256,7 @@ class Lite(nn.Module):
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             features.append(stage(features[-1], skip))
         finest = self.sides[-1](features[-1])
-        coarse = _upsample(finest, picture)
-        refined: Tensor = self.refinement(picture, coarse, features[-1])
+        refined: Tensor = self.refinement(picture, finest, features[-1])
         if not self.training:
             return refined
         earlier = [side(map_) for side, map_ in zip(self.sides[:-1], features[:-1], strict=True)]

@@ -21,6 +21,7 @@ from api.source.isolation import DecodePool
 from api.source.limits import DecodeLimits
 from model.errors import InferenceFailed
 from tests.fakes import FakeEngine, photo
+from tests.processes import pictures
 from tests.service import Served, serving
 
 PHOTO = photo()
@@ -185,7 +186,7 @@ def nothing_left_for_the_collector() -> Iterator[None]:
     """What is in here holds no picture and no descriptor afterwards, and no circle of our frames."""
 
     def held() -> tuple[int, int]:
-        return len(os.listdir("/proc/self/fd")), Path("/proc/self/maps").read_text().count("memfd:picture")
+        return len(os.listdir("/proc/self/fd")), pictures()
 
     gc.collect()
     gc.disable()

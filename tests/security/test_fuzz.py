@@ -13,7 +13,6 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from api.source.limits import DecodeLimits
 from model import heap
 from tests.api.source.files import deep_png, encode, exif, scene, wide_profile
 from tests.api.source.hostile import ENTRY
-from tests.processes import children, resident_bytes
+from tests.processes import children, pictures, resident_bytes
 from tests.service import SyncClient, serving, serving_synchronously
 
 LIMITS = DecodeLimits(formats=("JPEG", "PNG", "WEBP", "AVIF"), max_pixels=1_000_000)
@@ -151,7 +150,7 @@ def send_all(client: SyncClient, files: st.SearchStrategy[bytes], count: int) ->
     client.served.assert_at_rest()
     assert children() == family  # none has died, or it would have been replaced
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 2
-    assert "memfd:picture" not in Path("/proc/self/maps").read_text()
+    assert pictures() == 0
     assert memory[-1] <= memory[0] * (1 + GROWTH), memory
     return answers
 

@@ -23,6 +23,7 @@ from api.errors import (
     ImageTooLarge,
     ObjectCutError,
     Overloaded,
+    PayloadTooLarge,
     UnsupportedImage,
 )
 from api.source.decode import decode
@@ -59,6 +60,8 @@ class TestPictures:
     async def test_each_is_its_own_and_can_be_written_to(self, victim: Victim) -> None:
         first, second = await victim.decode(PHOTO), await victim.decode(PHOTO)
         first.rgb[:] = 0
+        for _ in range(4):  # through the memory of every process
+            await victim.decode(encode(255 - SCENE, "PNG"))
         assert np.array_equal(second.rgb, SCENE)
         assert np.array_equal((await victim.decode(PHOTO)).rgb, SCENE)
 
@@ -76,6 +79,7 @@ class TestPictures:
             pytest.param(b"", UnsupportedImage, id="empty"),
             pytest.param(PHOTO[:200], CorruptImage, id="corrupt"),
             pytest.param(encode(Image.new("1", (3_000, 3_000)), "PNG"), ImageTooLarge, id="too_large"),
+            pytest.param(bytes(LIMITS.max_pixels * 7 + 1), PayloadTooLarge, id="more_than_there_is_room_for"),
         ],
     )
     async def test_errors_are_decodes_own(
@@ -239,18 +243,18 @@ class TestLife:
         assert fds <= before[0] + 2
         assert threads <= before[1] + 4  # asyncio.to_thread's own
 
-    async def test_the_memory_of_a_picture_goes_with_it(self, victim: Victim) -> None:
-        def mapped() -> int:
-            return Path("/proc/self/maps").read_text().count("memfd:picture")
-
-        gc.collect()
-        before = mapped()
-        pictures = [await victim.decode(PHOTO) for _ in range(5)]
-        assert mapped() == before + 5
-        pictures.clear()
-        await asyncio.sleep(0.1)  # the thread that brought the last one lets go of it
-        gc.collect()
-        assert mapped() == before
+    async def test_a_large_picture_leaves_no_more_behind_than_a_small_one(self) -> None:
+        """Of the memory that is shared with the process, which stays for the next file."""
+        limits = LIMITS.model_copy(update={"max_pixels": 1_960_000})
+        pool = DecodePool(limits, workers=1)
+        await pool.start()
+        pixels = np.dstack([scene(1_400, 1_400), scene(1_400, 1_400)[..., 1]])
+        picture = await pool.decode(encode(pixels, "PNG"), deadline=Deadline.after(30))
+        assert picture.alpha is not None
+        assert picture.rgb.nbytes + picture.alpha.nbytes > 13_000_000
+        assert 0 < resident_of_file("memfd:pictures", 7 * limits.max_pixels) <= 8 << 20
+        await pool.close()
+        assert resident_of_file("memfd:pictures", 7 * limits.max_pixels) == 0
 
     @pytest.mark.parametrize(
         "launch",
@@ -301,6 +305,13 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def resident_of_file(name: str, size: int) -> int:
+    """Bytes in memory of the files of that name and size that this process has open."""
+    files = (Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
+    found = (file.stat() for file in files if file.exists() and name in os.fspath(file.readlink()))
+    return sum(stat.st_blocks * 512 for stat in found if stat.st_size == size)
 
 
 def is_running(pid: int) -> bool:

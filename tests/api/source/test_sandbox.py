@@ -15,6 +15,12 @@ async def test_calls_that_no_decoder_needs_are_denied(victim: Victim, deed: str)
     assert (await victim.says(deed)).startswith("PermissionError")
 
 
+async def test_the_shared_memory_keeps_its_size(victim: Victim) -> None:
+    """The service, which reads it, would end with SIGBUS."""
+    assert "PermissionError" in (outcome := await victim.says("shrink"))
+    assert "did it" not in outcome
+
+
 async def test_no_secret_is_in_its_environment(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBJECTCUT_SECRET", "hunter2")
     with pytest.raises(CorruptImage):
