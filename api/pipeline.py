@@ -104,8 +104,10 @@ class Pipeline:
                 coarse = await stage("matte", matte(job.look(picture)))
                 alpha = await stage("refine", on_cpu(job.refine, picture, coarse, wish))
                 canvas = await stage("compose", on_cpu(job.compose, picture, alpha, behind, wish))
+                size = picture.size
+                del picture, behind, coarse, alpha  # most of the memory of a request
                 encoded = await stage("encode", on_cpu(finishing.encode, canvas, wish))
-            outcome = Outcome(encoded, wish.model, canvas.box, stage.timings, picture.size)
+            outcome = Outcome(encoded, wish.model, canvas.box, stage.timings, size)
             if not job.store:
                 return outcome
             key = await on_cpu(stored_name, encoded, outcome.facts, job.name, job.life, self._naming_key)

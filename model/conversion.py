@@ -18,7 +18,7 @@ from openvino import opset8
 from openvino.frontend import ConversionExtension, FrontEndManager, NodeContext
 from openvino.frontend.pytorch import ModuleExtension
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-from torch import Tensor
+from torch import Tensor, nn
 
 from model import selftest, weights
 from model.converted import Conversion
@@ -55,10 +55,17 @@ def convert(spec: ModelSpec, directory: Path, folder: Path) -> None:
         reference: NDArray[np.float32] = net(torch.from_numpy(probe)[None])[0].numpy()
     selftest.check(spec.name, reference, checkpoint.golden)
     halves = [str(dtype).removeprefix("torch.") for dtype in half_precisions(torch.device("cpu"))]
+    # OpenVINO keeps the file in memory: weights that came in half precision take no more than that.
+    in_half = _exact_in_half(checkpoint.net)
     openvino.save_model(
-        converted(net, selftest.probe_size(spec.size)), Conversion.model(folder), compress_to_fp16=False
+        converted(net, selftest.probe_size(spec.size)), Conversion.model(folder), compress_to_fp16=in_half
     )
     Conversion(checkpoint.sha256, tuple(halves), reference).write(folder)
+
+
+def _exact_in_half(net: nn.Module) -> bool:
+    floats = (weight for weight in net.state_dict().values() if weight.is_floating_point())
+    return all(torch.equal(weight, weight.half().to(weight.dtype)) for weight in floats)
 
 
 def converted(net: AlphaNet, size: tuple[int, int]) -> openvino.Model:

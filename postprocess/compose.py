@@ -22,9 +22,9 @@ def invert(alpha: Alpha) -> Alpha:
 def cutout(rgb: RGB, alpha: Alpha) -> RGBA:
     """(H, W, 4): the colours with their alpha; a hidden pixel is zero in all four channels."""
     eight_bit = quantise(alpha)
-    rgba = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8)
+    rgba = np.asarray(cv2.cvtColor(cv2.copyTo(rgb, eight_bit), cv2.COLOR_RGB2RGBA), np.uint8)
     cv2.insertChannel(eight_bit, rgba, 3)
-    return np.asarray(cv2.copyTo(rgba, eight_bit), np.uint8)
+    return rgba
 
 
 def with_alpha(rgb: RGB, alpha: Alpha) -> RGBA:

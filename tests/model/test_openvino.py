@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model import selftest, weights
 from model.config import EngineConfig
 from model.conversion import convert, converted
-from model.converted import elsewhere
+from model.converted import Conversion, elsewhere
 from model.device import half_precisions
 from model.errors import InferenceFailed, ModelUnavailable
 from model.nets.basnet import BASNet
@@ -167,6 +167,20 @@ def test_a_conversion_that_fails_elsewhere_says_so_here(tmp_path: Path) -> None:
     (tmp_path / spec.weights.file).write_bytes(b"damaged")
     with pytest.raises(ModelUnavailable, match="is not a readable checkpoint"):
         elsewhere(spec, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "each"), [pytest.param(torch.float16, 2, id="half"), pytest.param(torch.float32, 4, id="full")]
+)
+def test_weights_are_kept_in_the_precision_that_they_came_in(
+    tmp_path: Path, dtype: torch.dtype, each: int
+) -> None:
+    spec = replace(toy_spec(), build=partial(nn.Conv2d, 3, 1, 101, padding=50))
+    state = {name: weight.to(dtype) for name, weight in spec.build().state_dict().items()}
+    weights.store(spec, state, tmp_path, dtype=dtype)
+    convert(spec, tmp_path, tmp_path)
+    size = Conversion.model(tmp_path).with_suffix(".bin").stat().st_size
+    assert size == pytest.approx(each * 3 * 101**2, rel=0.01)
 
 
 def test_what_another_process_cannot_import_is_not_converted_there(tmp_path: Path) -> None:
