@@ -17,6 +17,8 @@ colour, a·I + b, which is evaluated at full resolution. A guided filter alone i
 towards the local mean, so that it can sharpen a blurred matte only in part.
 """
 
+from itertools import chain
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -55,13 +57,13 @@ def refine(matte: Alpha, rgb: RGB) -> Alpha:
     guide = [plane.astype(np.float32) * np.float32(1 / 255) for plane in cv2.split(reduce(rgb, factor))]
     prior = _on_grid(matte, guide[0].shape, shape, factor)
     band = _undecided(prior)
-    full = repeat(prior, factor, shape)
     if not band.any():
-        return full
+        return repeat(prior, factor, shape)
     radii = [max(1, round(share * max(band.shape))) for share in _RADII]
     rows, columns = _around(band, max(*(2 * radius for radius in radii), 3 * _GUIDED_RADIUS))
     guide, alpha, band = [plane[rows, columns] for plane in guide], prior[rows, columns], band[rows, columns]
     coefficients = _guided(guide, _discriminate(guide, alpha, band, radii), band)
+    full = repeat(prior, factor, shape)
     for patch in patches(band, factor, shape, (rows.start, columns.start)):
         linear = patch.spread(coefficients)
         colours = patch.gather(rgb)
@@ -168,8 +170,9 @@ def _guided(guide: list[Floats], alpha: Floats, band: Mask) -> Floats:
     # b is a mean of its neighbours', so these must be known as well.
     cells = np.flatnonzero(grown(band, radius))
 
-    planes = [alpha, *guide, *(plane * alpha for plane in guide), *(guide[i] * guide[j] for i, j in _PAIRS)]
-    mean_alpha, *means = local_means(planes, radius, cells)
+    with_colour = (plane * alpha for plane in guide)
+    products = (guide[i] * guide[j] for i, j in _PAIRS)
+    mean_alpha, *means = local_means(chain((alpha, *guide), with_colour, products), radius, cells)
     mean_colour = means[:3]
     with_alpha = [both - mean * mean_alpha for both, mean in zip(means[3:6], mean_colour, strict=True)]
     covariance = [

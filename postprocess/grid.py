@@ -4,7 +4,7 @@ What is smooth (colour models, local averages) is computed once per cell; what f
 pixels is evaluated at full resolution, but only in the cells that the edge of a matte crosses.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,20 +69,28 @@ def grown(band: Mask, reach: int) -> Mask:
     return np.asarray(cv2.dilate(band.view(np.uint8), window)).view(np.bool_)
 
 
-def local_means(planes: Sequence[Floats], radius: int, cells: NDArray[np.intp]) -> Floats:
+def local_means(planes: Iterable[Floats], radius: int, cells: NDArray[np.intp]) -> Floats:
     """(len(planes), n): means of planes, (h, w) each, over (2 radius + 1)² cells around each of n.
 
-    cells: flat indices. What is averaged far and wide is smooth: from a radius of _WIDE on it takes
-    cells of twice the size, which the windows are rounded to.
+    planes: of one shape, taken one by one, so that they need not all be there at once. cells: flat indices.
+    What is averaged far and wide is smooth: from a radius of _WIDE on it takes cells of twice the size,
+    which the windows are rounded to.
     """
+    halvings = 0
     while radius >= _WIDE:
-        row, column = np.divmod(cells, planes[0].shape[1])
-        planes = [halved(plane) for plane in planes]
-        cells = row // 2 * planes[0].shape[1] + column // 2
-        radius //= 2
+        radius, halvings = radius // 2, halvings + 1
     side = (2 * radius + 1, 2 * radius + 1)
-    blurred = (cv2.blur(plane, side, borderType=cv2.BORDER_REFLECT) for plane in planes)
-    return np.stack([np.asarray(means, np.float32).reshape(-1).take(cells) for means in blurred])
+    means: list[Floats] = []
+    for plane in planes:
+        coarse = plane
+        for _ in range(halvings):
+            coarse = halved(coarse)
+        if not means and halvings:
+            row, column = np.divmod(cells, plane.shape[1])
+            cells = (row >> halvings) * coarse.shape[1] + (column >> halvings)
+        blurred = np.asarray(cv2.blur(coarse, side, borderType=cv2.BORDER_REFLECT), np.float32)
+        means.append(blurred.reshape(-1).take(cells))
+    return np.stack(means)
 
 
 def weights(alpha: Floats) -> tuple[Floats, Floats]:
