@@ -147,8 +147,8 @@ class Settings(Environment):
         return secret or None
 
     def pictures_at_once(self) -> int:
-        """Decoded pictures in memory: see `pictures`."""
-        return self.pictures or self.cpu_jobs + 2 * (self.engine.max_batch or self.engine.cores)
+        """Decoded pictures in memory: see `pictures`. A CPU works on as many as it has pairs of cores."""
+        return self.pictures or self.cpu_jobs + 2 * (self.engine.max_batch or max(1, self.engine.cores // 2))
 
     def jobs_at_once(self) -> int:
         """Pictures worked on at once below which those of jobs may begin."""

@@ -94,7 +94,7 @@ def test_groups_are_filled_from_the_rest() -> None:
     assert loaded.store.directory == Path("/d/cutouts")
     assert loaded.engine.model_dir == Path("/d/models")
     assert loaded.fetch.deny_hosts == ("cut.example",)
-    assert loaded.pictures_at_once() == 3 + 2 * 4
+    assert loaded.pictures_at_once() == 3 + 2 * 2
 
 
 def test_what_a_group_was_told_stays() -> None:
