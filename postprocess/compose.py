@@ -22,15 +22,17 @@ def invert(alpha: Alpha) -> Alpha:
 def cutout(rgb: RGB, alpha: Alpha) -> RGBA:
     """(H, W, 4): the colours with their alpha; a hidden pixel is zero in all four channels."""
     eight_bit = quantise(alpha)
-    rgba = np.asarray(cv2.cvtColor(cv2.copyTo(rgb, eight_bit), cv2.COLOR_RGB2RGBA), np.uint8)
-    cv2.insertChannel(eight_bit, rgba, 3)
-    return rgba
+    return _joined(np.asarray(cv2.copyTo(rgb, eight_bit), np.uint8), eight_bit)
 
 
 def with_alpha(rgb: RGB, alpha: Alpha) -> RGBA:
     """(H, W, 4): as `cutout`, but hidden pixels keep their colours, as lossy codecs and ZIP want them."""
+    return _joined(rgb, quantise(alpha))
+
+
+def _joined(rgb: RGB, eight_bit: NDArray[np.uint8]) -> RGBA:
     rgba = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8)
-    cv2.insertChannel(quantise(alpha), rgba, 3)
+    cv2.insertChannel(eight_bit, rgba, 3)
     return rgba
 
 

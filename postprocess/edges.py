@@ -149,8 +149,14 @@ def _two_clouds(
     """
     subject, behind = (weight + _FAINT for weight in weights(alpha))
     either = subject + behind
-    planes = [subject, *(plane * subject for plane in guide), behind, *(plane * behind for plane in guide)]
-    means = local_means([*planes, *(product * either for product in products)], radius, cells)
+    planes = chain(
+        (subject,),
+        (plane * subject for plane in guide),
+        (behind,),
+        (plane * behind for plane in guide),
+        (product * either for product in products),
+    )
+    means = local_means(planes, radius, cells)
     weight_f, weight_b = means[0], means[4]
     weight = weight_f + weight_b
     mean_f, mean_b = means[1:4] / weight_f, means[5:8] / weight_b

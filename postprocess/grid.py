@@ -152,8 +152,9 @@ def patches(
     cells = np.flatnonzero(band)
     step = np.arange(-1, 2)
     within = np.arange(factor)
-    for start in range(0, len(cells), max(1, _CHUNK // factor**2)):
-        row, column = np.divmod(cells[start : start + max(1, _CHUNK // factor**2)], band.shape[1])
+    count = max(1, _CHUNK // factor**2)
+    for start in range(0, len(cells), count):
+        row, column = np.divmod(cells[start : start + count], band.shape[1])
         near_y = np.clip(row + step[:, None], 0, band.shape[0] - 1)
         near_x = np.clip(column + step[:, None], 0, band.shape[1] - 1)
         neighbours = near_y[:, None] * band.shape[1] + near_x[None]
