@@ -7,10 +7,25 @@ from pathlib import Path
 from api.types import Picture
 
 
-def children() -> set[int]:
-    """Processes that this one has started, and that are there."""
-    lists = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
+def children(pid: int | str = "self") -> set[int]:
+    """Processes that this one has started, or another, and that are there."""
+    lists = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
     return {int(pid) for pids in lists for pid in pids}
+
+
+def is_running(pid: int) -> bool:
+    """Whether it is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def written_bytes(pid: int) -> tuple[int, int]:
+    """Memory of a process that is no file's: what it shares with others, and what is its own."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kilobytes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
+    return 1024 * kilobytes["Shared_Dirty"], 1024 * kilobytes["Private_Dirty"]
 
 
 def resident_bytes(pid: int) -> int:

@@ -1,8 +1,8 @@
 """Decodes in processes of its own, so that a file that crashes a decoder costs one answer: its own.
 
-Each slot is a process and the thread that talks to it. Nothing is shared between slots, so there are no
-neighbours to harm; a process that dies is replaced at once. The processes are started afresh (never
-forked), run api.source.sandbox, and end when this side closes its socket, however it ends.
+Each slot is a process and the thread that talks to it. Slots share nothing that one could write to, so there
+are no neighbours to harm; a process that dies is replaced at once. The processes come from
+api.source.forkserver, run api.source.sandbox, and end when this side closes its socket, however it ends.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ import mmap
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,23 +34,21 @@ from api.errors import (
     Overloaded,
     PayloadTooLarge,
 )
+from api.source.forkserver import Family
 from api.source.limits import DecodeLimits
 from api.source.sandbox import HEADER
 from api.types import Picture
 from model.deadline import Deadline
-from model.interpreter import command
 
 if sys.platform == "linux":
     import fcntl
 
 logger = logging.getLogger("objectcut.decode")
 
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
-# One thread, one malloc arena: each would map address space that counts against the limit.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _MAX_LINE = 65_536  # bytes of an answer without its pixels
 _PIXEL = 7  # bytes: three colours and, of a transparent picture, a float
 _KEPT = 8 << 20  # bytes that a process and we go on sharing between files
+_LAST_SECONDS = 1.0  # that a process gets to end by itself
 _ERRORS = ("CorruptImage", "ImageTooLarge", "PayloadTooLarge", "UnsupportedImage")
 
 
@@ -89,8 +87,9 @@ class DecodePool:
         workers = workers or os.cpu_count() or 1
         memory = self._config.memory_bytes or limits.max_pixels * 32 + limits.max_bytes * 2 + 64_000_000
         arguments = [str(self._config.cpu_seconds), str(memory), entry, limits.model_dump_json()]
+        self._family = Family(arguments)
         # Threads and slots are as many, so a thread that runs always finds one.
-        self._slots = deque(_Slot(arguments, limits) for _ in range(workers))
+        self._slots = deque(_Slot(self._family, limits) for _ in range(workers))
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._places = threading.BoundedSemaphore(workers + self._config.max_queue)
         self._closed = False
@@ -98,14 +97,14 @@ class DecodePool:
     async def start(self) -> None:
         """Starts the processes and waits until they are ready. Raises RuntimeError when one is not."""
         deadline = Deadline.after(self._config.start_timeout)
-        for slot in self._slots:
-            await asyncio.to_thread(slot.start)
-        for slot in self._slots:
-            try:
+        try:
+            for slot in self._slots:
+                await asyncio.to_thread(slot.start)
+            for slot in self._slots:
                 await asyncio.to_thread(slot.wait_ready, deadline)
-            except (ObjectCutError, OSError) as exc:
-                await self.close()
-                raise RuntimeError(f"a decoding process did not start: {exc}") from exc
+        except (ObjectCutError, OSError) as exc:
+            await self.close()
+            raise RuntimeError(f"a decoding process did not start: {exc}") from exc
 
     async def close(self) -> None:
         """Finishes what was accepted, then ends the processes. Safe to call twice."""
@@ -113,6 +112,7 @@ class DecodePool:
         await asyncio.to_thread(self._threads.shutdown)
         for slot in self._slots:
             await asyncio.to_thread(slot.close)
+        await asyncio.to_thread(self._family.close)
 
     async def decode(self, data: bytes, *, deadline: Deadline) -> Picture:
         """As api.source.decode.decode; the arrays are writable and this caller's own.
@@ -145,8 +145,8 @@ class DecodePool:
 class _Slot:
     """One process after another. Used by one thread at a time."""
 
-    def __init__(self, arguments: list[str], limits: DecodeLimits) -> None:
-        self._arguments = arguments
+    def __init__(self, family: Family, limits: DecodeLimits) -> None:
+        self._family = family
         self._limits = limits
         self._child: _Child | None = None
 
@@ -189,42 +189,33 @@ class _Slot:
     def _replace(self) -> "_Child":
         if self._child:
             self._child.kill()
-        self._child = _Child(self._arguments, self._limits)
+        self._child = _Child(self._family, self._limits)
         return self._child
 
 
 class _Child:
     """A process that runs api.source.sandbox, and this side of its socket and of the memory they share."""
 
-    def __init__(self, arguments: list[str], limits: DecodeLimits) -> None:
+    def __init__(self, family: Family, limits: DecodeLimits) -> None:
         self._limits = limits
-        self._ready = False
+        self._pid: int | None = None  # unknown until it is ready
         self._sock, theirs = socket.socketpair()
         # Only what is in use takes memory.
         with theirs, _anonymous_file(max(limits.max_bytes, limits.max_pixels * _PIXEL)) as file:
             self._shared = mmap.mmap(file, 0)
-            descriptors = theirs.fileno(), file
-            # No shell; every argument is our own. The environment is not ours: it would hold secrets.
-            self._process = subprocess.Popen(  # noqa: S603
-                [*command("api.source.sandbox"), *map(str, descriptors), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _ONE_THREAD,
-                pass_fds=descriptors,
-                start_new_session=True,  # a terminal's Ctrl-C is for the service, which lets it finish
-            )
+            self._server = family.fork(theirs, file)
 
     def wait_ready(self, deadline: Deadline) -> None:
         """Raises DeadlineExceeded (the process goes on starting), ObjectCutError (it cannot start)."""
-        if self._ready:
+        if self._pid:
             return
         try:
             answer = self._answer(deadline)
         except TimeoutError:
             raise DeadlineExceeded("no time left to wait for a decoding process") from None
         except (OSError, EOFError):
-            raise ObjectCutError(f"a decoding process ended at its start: status {self.wait()}") from None
-        self._ready = True
+            raise ObjectCutError("a decoding process ended at its start") from None
+        self._pid = answer["pid"]
         if not answer["confined"]:
             logger.warning("decoding processes cannot be kept from the network on this system")
 
@@ -249,15 +240,26 @@ class _Child:
                 self._shared.madvise(mmap.MADV_REMOVE, _KEPT, len(self._shared) - _KEPT)
 
     def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def wait(self) -> int:
-        """Its exit status; the wait is for one that has closed its socket and is about to end."""
+        """Whether its end of the socket is closed."""
+        self._sock.settimeout(0)
         try:
-            return self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+            return not self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def wait(self) -> int | None:
+        """Its exit status; the wait is for one that has closed its socket and is about to end."""
+        end = time.monotonic() + _LAST_SECONDS
+        while self._pid:
+            if (status := self._server.status(self._pid)) is not None:
+                self._pid = None
+                return status
+            if time.monotonic() > end:
+                self._server.kill(self._pid)
+            time.sleep(0.001)
+        return None
 
     def close(self) -> None:
         """Lets it end by itself."""
@@ -266,7 +268,8 @@ class _Child:
         self.wait()
 
     def kill(self) -> None:
-        self._process.kill()
+        if self._pid:
+            self._server.kill(self._pid)
         self.close()
 
     def _answer(self, deadline: Deadline) -> dict[str, Any]:

@@ -1,13 +1,14 @@
-"""The decoding process: what it takes away from itself, and the loop it then serves.
+"""The decoding processes: what they take away from themselves, the one that forks, and what the others serve.
 
 Files come, and pixels go, through memory that it shares with the service: nothing large goes through a pipe,
 and no page has to be faulted in anew for it. A request on its socket is an 8-byte length, of the file that
 lies there; the answer is one line of JSON, when the pixels lie there in the file's place.
-api.source.isolation holds the other end. This process has no secrets in its environment, and, where the
-system can do it, no way to open a socket or start a program.
+api.source.isolation holds the other end, api.source.forkserver that of the one that forks. None of them has
+secrets in its environment or, where the system can do it, a way to open a socket or start a program.
 """
 
 import ctypes
+import gc
 import importlib
 import json
 import logging
@@ -15,16 +16,22 @@ import mmap
 import os
 import platform
 import resource
+import signal
 import socket
 import struct
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 HEADER = struct.Struct("!Q")
+NUMBER = struct.Struct("!q")
+FORK, RUNNING = 0, 1 << 62
+"""Neither a process id nor an exit status."""
+
 _MAX_NOTES = 4
 _OPEN_FILES = 64
 _IDLE_BYTES = 8 << 20
@@ -39,28 +46,83 @@ _FORBIDDEN_CALLS = {
 
 
 def main() -> None:
-    """Arguments: descriptors of the socket and of the shared memory, CPU seconds per file, bytes of memory,
+    """Arguments: descriptor of the fork server's socket, CPU seconds per file, bytes of memory,
     `module:function`, limits."""
-    descriptor, memory, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
+    descriptor, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
     confined = _forbid_calls()
+    limits = SimpleNamespace(**json.loads(limits_json))  # a DecodeLimits, checked where it comes from
+    if sys.platform == "linux":  # elsewhere the system's libraries may not survive a fork: each loads its own
+        _loaded(entry)
+        gc.collect()
+        gc.freeze()  # memory that nobody writes to stays one for all
+    with socket.socket(fileno=int(descriptor)) as service:
+        child = forked(service)
+    if child:
+        sock, memory = child
+        _serve(sock, memory, confined, _loaded(entry), limits, int(cpu_seconds), int(memory_bytes))
+
+
+def _loaded(entry: str) -> Callable[..., Any]:
+    """The function that decodes, and with it the libraries, set up."""
     from model import heap
 
-    limits = SimpleNamespace(**json.loads(limits_json))  # a DecodeLimits, checked where it comes from
     module, _, function = entry.partition(":")
-    decode = getattr(importlib.import_module(module), function)
+    decode: Callable[..., Any] = getattr(importlib.import_module(module), function)
     heap.keep(_IDLE_BYTES)
-    shared = mmap.mmap(int(memory), os.fstat(int(memory)).st_size)
-    os.close(int(memory))
-    _take_limits(int(memory_bytes))
+    warnings.simplefilter("ignore")
+    from PIL import Image
+
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    return decode
+
+
+def forked(service: socket.socket) -> tuple[int, int] | None:
+    """Forks whenever the service asks for it, and tells how children ended, until the service is gone.
+
+    In a child: the descriptors of its socket and of its memory. A request is a number: FORK, with those two;
+    or a child's process id, which is answered with its exit status or RUNNING. Where there is no room for
+    another process, its socket closes.
+    """
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(service, NUMBER.size, 2)
+        if len(request) < NUMBER.size:
+            return None
+        (pid,) = NUMBER.unpack(request)
+        if pid != FORK:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            service.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status) if ended else RUNNING))
+            continue
+        with suppress(OSError):
+            if os.fork() == 0:
+                _end_with_parent()
+                sock, memory = descriptors
+                return sock, memory
+        for each in descriptors:
+            os.close(each)
+
+
+def _serve(
+    descriptor: int,
+    memory: int,
+    confined: bool,
+    decode: Callable[..., Any],
+    limits: SimpleNamespace,
+    cpu_seconds: int,
+    memory_bytes: int,
+) -> None:
+    """A file after the other, until the service closes the socket."""
+    shared = mmap.mmap(memory, os.fstat(memory).st_size)
+    os.close(memory)
+    _take_limits(memory_bytes)
     notes = _Notes()
     logging.getLogger().addHandler(notes)
-    with socket.socket(fileno=int(descriptor)) as sock, open(os.devnull, "wb") as nowhere:
-        _send(sock, {"ready": True, "confined": confined, "torch": "torch" in sys.modules})
+    with socket.socket(fileno=descriptor) as sock, open(os.devnull, "wb") as nowhere:
+        _send(sock, {"pid": os.getpid(), "confined": confined})
         # From here on the C libraries' own complaints about hostile files go nowhere.
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
         while len(header := sock.recv(HEADER.size, socket.MSG_WAITALL)) == HEADER.size:
             (size,) = HEADER.unpack(header)
-            _allow_cpu(int(cpu_seconds))
+            _allow_cpu(cpu_seconds)
             _send(sock, _answer(partial(decode, shared[:size], limits), shared) | {"notes": notes.take()})
 
 
@@ -87,16 +149,18 @@ def _send(sock: socket.socket, answer: dict[str, Any]) -> None:
 
 def _take_limits(memory_bytes: int) -> None:
     """Memory above what the interpreter and the libraries already map; no core dumps of people's photos."""
-    warnings.simplefilter("ignore")
-    from PIL import Image
-
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             mapped = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, mapped + memory_bytes))
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
 
 
 def _allow_cpu(seconds: int) -> None:

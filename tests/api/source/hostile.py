@@ -116,4 +116,6 @@ DEEDS: Mapping[bytes, Callable[[bytes], object]] = {
     b"warn": lambda _: _warn(),
     b"noise": lambda _: _noise(),
     b"pid": lambda _: os.getpid(),
+    b"parent": lambda _: os.getppid(),
+    b"files": lambda _: sorted(_target(name) for name in os.listdir("/proc/self/fd")),
 }

@@ -33,7 +33,7 @@ from model.deadline import Deadline
 from tests.api.source.conftest import LIMITS, Victim
 from tests.api.source.files import encode, scene
 from tests.api.source.hostile import ENTRY
-from tests.processes import children
+from tests.processes import children, is_running
 
 SCENE = scene()
 PHOTO = encode(SCENE, "PNG")
@@ -312,10 +312,3 @@ def resident_of_file(name: str, size: int) -> int:
     files = (Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
     found = (file.stat() for file in files if file.exists() and name in os.fspath(file.readlink()))
     return sum(stat.st_blocks * 512 for stat in found if stat.st_size == size)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

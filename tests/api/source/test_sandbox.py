@@ -1,11 +1,13 @@
 """What a decoding process has taken away from itself."""
 
+import ast
 import sys
 
 import pytest
 
-from api.errors import CorruptImage
-from tests.api.source.conftest import Victim
+from api.source.isolation import DecodePool
+from tests.api.source.conftest import LIMITS, Victim
+from tests.api.source.hostile import ENTRY
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and these limits are Linux's")
 
@@ -21,13 +23,22 @@ async def test_the_shared_memory_keeps_its_size(victim: Victim) -> None:
     assert "did it" not in outcome
 
 
-async def test_no_secret_is_in_its_environment(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_secret_is_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBJECTCUT_SECRET", "hunter2")
-    with pytest.raises(CorruptImage):
-        await victim.decode(b"exit")  # so that its successor, which answers next, is younger than the secret
-    names = await victim.says("environment")
+    pool = DecodePool(LIMITS, workers=1, entry=ENTRY)
+    await pool.start()
+    names = await Victim(pool).says("environment")
+    await pool.close()
+    assert "PATH" in names
     assert "OBJECTCUT" not in names
     assert "GOOGLE" not in names
+
+
+async def test_its_socket_and_its_memory_are_all_that_is_open(victim: Victim) -> None:
+    """None of its siblings' or its parent's."""
+    files = ast.literal_eval(await victim.says("files"))
+    kinds = [name.partition(":")[0] for name in files if name not in ("", "/dev/null")]
+    assert kinds == ["/memfd", "socket"]
 
 
 async def test_neither_torch_nor_the_web_framework_is_loaded(victim: Victim) -> None:
