@@ -79,10 +79,10 @@ class OpenVinoEngine(LoadedModel):
         self.sha256 = known.sha256
         self.memory_bytes = estimated_memory(spec, config.model_dir)
         probe = selftest.picture(selftest.probe_size(spec.size))
+        self._cores = config.cores
         self._precision, seconds = self._choose(config.precision, probe, known, clock)
 
         seconds *= math.prod(spec.size) / math.prod(_size(probe))
-        self._cores = config.cores
         self.streams = max(1, config.cores // (_CORES_EACH if seconds > _HEAVY else _CORES_LIGHT))
         _LOG.info("%s: %.2f s of a core a picture, %d at once", spec.name, seconds, self.streams)
         self._networks[spec.size] = self._compiled(spec.size)
@@ -151,14 +151,16 @@ class OpenVinoEngine(LoadedModel):
     ) -> tuple[str, float]:
         """The best precision that agrees with torch's alpha of the probe, and its seconds of one core for it.
 
-        OpenVINO computes in another precision where the CPU has not the one that it is told to.
+        OpenVINO computes in another precision where the CPU has not the one that it is told to. It keeps the
+        code that it makes for so many threads: as many as a light network then has, or there are two of it.
         """
+        cores = min(self._cores, _CORES_LIGHT)
         for wanted in [*known.halves, "float32"] if precision == "auto" else [precision]:
-            network = _Network(self._core, self._model, wanted, cores=1, streams=1)
+            network = _Network(self._core, self._model, wanted, cores, streams=1)
             network.alpha(probe)  # warms up
             start = clock()
             alpha = network.alpha(probe)[0]
-            seconds = clock() - start
+            seconds = cores * (clock() - start)
             if network.precision == wanted and selftest.agree(alpha, known.reference):
                 return wanted, seconds
             _LOG.info("%s: %s is not right here", self.spec.name, wanted)

@@ -22,7 +22,10 @@ def invert(alpha: Alpha) -> Alpha:
 def cutout(rgb: RGB, alpha: Alpha) -> RGBA:
     """(H, W, 4): the colours with their alpha; a hidden pixel is zero in all four channels."""
     eight_bit = quantise(alpha)
-    return _joined(np.asarray(cv2.copyTo(rgb, eight_bit), np.uint8), eight_bit)
+    rgba = _joined(rgb, eight_bit)
+    whole = rgba.view(np.uint32)  # a pixel in one number
+    whole *= (eight_bit > 0)[..., None]
+    return rgba
 
 
 def with_alpha(rgb: RGB, alpha: Alpha) -> RGBA:

@@ -63,6 +63,7 @@ def refine(matte: Alpha, rgb: RGB) -> Alpha:
     rows, columns = _around(band, max(*(2 * radius for radius in radii), 3 * _GUIDED_RADIUS))
     guide, alpha, band = [plane[rows, columns] for plane in guide], prior[rows, columns], band[rows, columns]
     coefficients = _guided(guide, _discriminate(guide, alpha, band, radii), band)
+    del guide, alpha  # as large together as the result
     full = repeat(prior, factor, shape)
     for patch in patches(band, factor, shape, (rows.start, columns.start)):
         linear = patch.spread(coefficients)
@@ -189,4 +190,4 @@ def _guided(guide: list[Floats], alpha: Floats, band: Mask) -> Floats:
     offset = mean_alpha - np.einsum("cn,cn->n", slope, np.stack(mean_colour))
     linear.reshape(-1, 4)[cells] = np.stack([*slope, offset], axis=-1)
     side = (2 * radius + 1, 2 * radius + 1)
-    return np.asarray(cv2.blur(linear, side, borderType=cv2.BORDER_REFLECT), np.float32)
+    return np.asarray(cv2.blur(linear, side, dst=linear, borderType=cv2.BORDER_REFLECT), np.float32)

@@ -31,13 +31,13 @@ def decontaminate(rgb: RGB, alpha: Alpha) -> RGB:
     factor = factor_for(shape, _LONGEST)
     eight_bit = quantise(alpha)
     band = _mixed(eight_bit, factor)
-    clean = rgb.copy()
     if not band.any():
-        return clean
+        return rgb.copy()
     # Between two cells' centres both count: the band's neighbours are asked for as well.
     cells = np.flatnonzero(grown(band, 1))
     fields = np.zeros((*band.shape, 6), np.float32)
     fields.reshape(-1, 6)[cells] = np.concatenate(_fields(rgb, eight_bit, factor, cells)).T
+    clean = rgb.copy()  # not before now: what the fields took is free again
     flat = clean.reshape(-1, 3)
     for patch in patches(band, factor, shape):
         share = patch.gather(alpha)

@@ -41,11 +41,15 @@ def started(
     cores: int = 2,
     max_batch: int | None = None,
 ) -> OpenVinoEngine:
-    """An engine with the parameters that the network is born with; a picture takes it so many seconds."""
+    """An engine with the parameters that the network is born with.
+
+    seconds: of a core that a picture takes; two share in it, if there are two.
+    """
     weights.store(spec, spec.build().state_dict(), directory)
     settings = {"precision": precision, "cores": cores, "max_batch": max_batch}
     config = EngineConfig.model_validate({"model_dir": directory, **settings})
-    return OpenVinoEngine(spec, config, clock=partial(next, readings(seconds)), convert=convert)
+    clock = partial(next, readings(seconds / min(2, cores)))
+    return OpenVinoEngine(spec, config, clock=clock, convert=convert)
 
 
 def readings(seconds: float) -> Iterator[float]:
