@@ -33,7 +33,7 @@ _HEAVY = 0.2
 _CORES_EACH, _CORES_LIGHT = 4, 2
 """Above so many seconds of one core a picture gets so many cores of its own. How many it has is settled when
 the network is compiled, so that a lone picture cannot have them all for a while, as it can with torch. Below,
-two: a lone picture is answered a tenth sooner than with one, which under load would take a little less CPU time."""
+two: a lone picture is answered a tenth sooner, for 3 to 6 % more of the machine's time under load."""
 
 _MORE_SIZES = 2
 """Sizes beside the model's own that stay compiled: each takes seconds to compile, and memory of its own."""
