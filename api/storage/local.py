@@ -220,7 +220,10 @@ class LocalStore:
         with self._locked():
             if not condition(path):
                 return False
-            path.unlink()
+            try:
+                path.unlink()
+            except FileNotFoundError:  # a writer that another was faster than has just done so itself
+                return False
             return True
 
     @contextlib.contextmanager

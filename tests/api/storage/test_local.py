@@ -102,6 +102,21 @@ async def test_processes_share_a_folder(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_writer_may_tidy_up_in_the_middle_of_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path, Clock())
+    (tmp_path / "temp" / f"{key_of('late')}.0").touch()
+
+    def its_writer_was_quicker(path: Path) -> bool:
+        path.unlink()
+        return True
+
+    monkeypatch.setattr("api.storage.local._abandoned", its_writer_was_quicker)
+    assert await store.sweep() == 0
+    await store.close()
+
+
 async def test_slower_of_two_writers_keeps_the_bytes_of_the_faster(tmp_path: Path) -> None:
     clock = Clock(time.time())
 
