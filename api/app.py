@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -139,13 +139,19 @@ def assemble(
     except (OSError, ValueError) as exc:
         raise SettingsError(f"OBJECTCUT_STORE__…: the store cannot be opened: {exc}") from exc
     executor = ThreadPoolExecutor(settings.cpu_jobs, thread_name_prefix="picture")
+
+    def rested() -> None:
+        """Memory that pictures needed is others' until the next one comes."""
+        with suppress(RuntimeError):  # the service has just stopped
+            executor.submit(heap.trim)
+
     pipeline = Pipeline(
         fetcher=fetcher,
         decoder=decoder,
         engine=engine,
         store=store,
         executor=executor,
-        turns=Turns(settings.pictures_at_once(), patience, spare=settings.jobs_at_once()),
+        turns=Turns(settings.pictures_at_once(), patience, spare=settings.jobs_at_once(), rested=rested),
         naming_key=settings.naming_key(),
         stopwatch=partial(Stopwatch, metrics.stage, tracing.stage),
     )

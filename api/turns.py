@@ -1,10 +1,12 @@
 """So many at once, and nobody waits for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from api.errors import Overloaded
+
+_REST = 5.0  # seconds
 
 
 class Turns:
@@ -12,14 +14,24 @@ class Turns:
 
     Who begins late would only run out of time later, after work that others needed: better to be told early.
     spare: work that nobody waits for begins only while fewer than so many places are taken.
+    rested: called when for five seconds nobody has had a turn, after somebody had.
     """
 
-    def __init__(self, places: int, patience: float | None = None, *, spare: int = 1) -> None:
+    def __init__(
+        self,
+        places: int,
+        patience: float | None = None,
+        *,
+        spare: int = 1,
+        rested: Callable[[], object] = lambda: None,
+    ) -> None:
         self._places = asyncio.Semaphore(places)
         self._patience = patience
         self._spare = spare
         self._taken = self._taken_by_spare = 0
         self._released = asyncio.Event()
+        self._rested = rested
+        self._rest: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -29,7 +41,7 @@ class Turns:
                 await self._places.acquire()
         except TimeoutError:
             raise Overloaded("too long a wait for a turn", retry_after=self._patience) from None
-        self._taken += 1
+        self._take()
         try:
             yield
         finally:
@@ -44,7 +56,7 @@ class Turns:
             self._released.clear()
             await self._released.wait()
         await self._places.acquire()  # at once: it is not locked
-        self._taken += 1
+        self._take()
         self._taken_by_spare += 1
 
     def release_spare(self) -> None:
@@ -52,7 +64,14 @@ class Turns:
         self._taken_by_spare -= 1
         self._release()
 
+    def _take(self) -> None:
+        self._taken += 1
+        if self._rest:
+            self._rest.cancel()
+
     def _release(self) -> None:
         self._taken -= 1
         self._places.release()
         self._released.set()
+        if not self._taken:
+            self._rest = asyncio.get_running_loop().call_later(_REST, self._rested)

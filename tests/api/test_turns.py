@@ -70,3 +70,20 @@ async def test_a_request_beside_spare_work_keeps_its_patience() -> None:
     turns.release_spare()
     async with turns.turn():
         pass
+
+
+async def test_a_rest_is_told_once_and_only_when_nobody_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.turns._REST", 0.05)
+    told: list[None] = []
+    turns = Turns(2, rested=lambda: told.append(None))
+    async with turns.turn():
+        async with turns.turn():
+            pass
+        await asyncio.sleep(0.1)
+        assert not told
+    async with turns.turn():
+        pass
+    await asyncio.sleep(0.2)
+    assert len(told) == 1
