@@ -107,4 +107,8 @@ class ForkServer:
     def close(self) -> None:
         """Lets it end by itself, with all of its children."""
         self._sock.close()
-        self._process.wait()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

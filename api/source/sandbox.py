@@ -49,6 +49,9 @@ def main() -> None:
     """Arguments: descriptor of the fork server's socket, CPU seconds per file, bytes of memory,
     `module:function`, limits."""
     descriptor, cpu_seconds, memory_bytes, entry, limits_json = sys.argv[1:]
+    # A supervisor may tell every process of the service to stop: the service first finishes what it has, and
+    # these end with it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     confined = _forbid_calls()
     limits = SimpleNamespace(**json.loads(limits_json))  # a DecodeLimits, checked where it comes from
     if sys.platform == "linux":  # elsewhere the system's libraries may not survive a fork: each loads its own

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import signal
 import socket
 import sys
 
@@ -55,6 +56,24 @@ async def test_its_death_is_no_files_fault(victim: Victim) -> None:
     for picture in await asyncio.gather(*jobs):
         assert np.array_equal(picture.rgb, SCENE)
     assert await parent(victim) != first
+    assert first not in children()
+
+
+async def test_who_is_told_to_stop_along_with_the_service_still_serves_it(victim: Victim) -> None:
+    first, pid = await parent(victim), int(await victim.says("pid"))
+    for each in (first, pid):
+        os.kill(each, signal.SIGTERM)
+    assert int(await victim.says("pid")) == pid
+    assert await parent(victim) == first
+
+
+async def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.source.forkserver._PATIENCE", 0.2)
+    pool = DecodePool(LIMITS, workers=1, entry=ENTRY)
+    await pool.start()
+    first = await parent(Victim(pool))
+    os.kill(first, signal.SIGSTOP)
+    await pool.close()
     assert first not in children()
 
 
