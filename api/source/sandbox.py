@@ -23,7 +23,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,8 +65,9 @@ def main() -> None:
         _serve(sock, memory, confined, _loaded(entry), limits, int(cpu_seconds), int(memory_bytes))
 
 
+@cache
 def _loaded(entry: str) -> Callable[..., Any]:
-    """The function that decodes, and with it the libraries, set up."""
+    """The function that decodes, and with it the libraries, set up once for all who are forked then."""
     from model import heap
 
     module, _, function = entry.partition(":")
