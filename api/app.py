@@ -33,6 +33,7 @@ from api.logs import SERVICE
 from api.metrics import Metrics
 from api.middleware import Exchanges, SecureAnswers
 from api.pipeline import Pipeline
+from api.priority import after_the_loop
 from api.rooms import Rooms
 from api.routes import account, basnet, native, objectcut, ops, page, rembg
 from api.routes import jobs as job_routes
@@ -138,7 +139,7 @@ def assemble(
         store = store or open_store(settings.store)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"OBJECTCUT_STORE__…: the store cannot be opened: {exc}") from exc
-    executor = ThreadPoolExecutor(settings.cpu_jobs, thread_name_prefix="picture")
+    executor = ThreadPoolExecutor(settings.cpu_jobs, "picture", after_the_loop)
 
     def rested() -> None:
         """Memory that pictures needed is others' until the next one comes."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api import catalogue
+from api.priority import after_the_loop
 from api.types import Deadline
 from model import runtimes
 from model.batcher import Batcher
@@ -85,10 +86,10 @@ class LocalEngine:
         self._registry = registry
         self._started = False
         self._models = Residency(self._load, self._estimate, budget=config.memory_budget)
-        self._host = ThreadPoolExecutor(config.cores, thread_name_prefix="resize")
+        self._host = ThreadPoolExecutor(config.cores, "resize", after_the_loop)
         # Two, where there is one core: on a GPU one thread computes while another one copies.
-        self._device = ThreadPoolExecutor(max(2, config.cores), thread_name_prefix="device")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._device = ThreadPoolExecutor(max(2, config.cores), "device", after_the_loop)
+        self._loader = ThreadPoolExecutor(1, "load", after_the_loop)
 
     async def start(self) -> None:
         """Loads, warms and tests the configured models, one after the other, as far as memory goes.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from api import catalogue
 from api.fleet.link import Link, WorkerGone, WorkersUnavailable
+from api.priority import after_the_loop
 from api.types import Deadline
 from model.config import EngineConfig
 from model.errors import DeadlineExceeded, InferenceFailed
@@ -52,7 +53,7 @@ class RemoteEngine:
         self._links = links
         self._sizes = {name: registry[name].size for name in config.models}
         self._watching: list[asyncio.Task[None]] = []
-        self._threads = ThreadPoolExecutor(config.cores, thread_name_prefix="resize")
+        self._threads = ThreadPoolExecutor(config.cores, "resize", after_the_loop)
 
     async def start(self) -> None:
         """Does not wait for the workers: `status` tells when they are there."""

@@ -27,6 +27,8 @@ from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
+from api.priority import after_the_loop
+
 HEADER = struct.Struct("!Q")
 NUMBER = struct.Struct("!q")
 FORK, RUNNING = 0, 1 << 62
@@ -52,6 +54,7 @@ def main() -> None:
     # A supervisor may tell every process of the service to stop: the service first finishes what it has, and
     # these end with it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    after_the_loop()
     confined = _forbid_calls()
     limits = SimpleNamespace(**json.loads(limits_json))  # a DecodeLimits, checked where it comes from
     if sys.platform == "linux":  # elsewhere the system's libraries may not survive a fork: each loads its own

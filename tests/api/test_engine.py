@@ -1,8 +1,10 @@
 """LocalEngine: models of a registry behind the Engine seam, the lame ones beside those that serve."""
 
 import asyncio
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -66,6 +68,17 @@ async def test_a_picture_in_its_matte_out(tmp_path: Path) -> None:
         again = await asyncio.gather(*(engine.matte(RGB, model="toy", deadline=later()) for _ in range(5)))
         assert all(np.array_equal(alpha, other) for other in again)
         assert told == [("toy", 1)] * 6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there has a thread a priority")
+async def test_its_threads_come_after_the_loop(tmp_path: Path) -> None:
+    async with serving(tmp_path) as engine:
+        await engine.matte(RGB, model="toy", deadline=later())
+        found = {
+            each.name: os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in threading.enumerate()
+        }
+    for name in ("load_0", "resize_0", "device_0"):
+        assert found[name] == found["MainThread"] + 5
 
 
 async def test_status_tells_what_runs(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 First its peak: as many cutouts a second as waiting clients get. Then three times as many requests, sent
 whether or not they are answered. What cannot be served must be told so at once, and must not cost those who
-are served.
+are served. Last the peak again: the goodput is held against the mean of both, as a machine that others share
+is not equally fast from one minute to the next.
 Bars: goodput of 90 % of the peak, 99 % of the refusals within 50 ms, no 5xx and no lost connection, and
 answers as quick as before within 5 s of the end.
 """
@@ -79,19 +80,27 @@ async def overload(port: int, seconds: float) -> tuple[float, Burst, float, list
     sender = Sender(port, mixture())
     await sender.closed_loop(CLIENTS, WARM_SECONDS)
     alone = statistics.median([(await sender.send()).seconds for _ in range(20)])
-    began = time.monotonic()
-    whole = [answer for answer in await sender.closed_loop(CLIENTS, PEAK_SECONDS) if answer.good]
-    peak = len(whole) / (time.monotonic() - began)
-    progress(f"peak: {peak:.1f} images/s")
+    before = await _peak(sender)
     began = time.monotonic()
     end = began + seconds
-    sending = asyncio.create_task(sender.open_loop(TIMES * peak, seconds))
+    offered = TIMES * before
+    sending = asyncio.create_task(sender.open_loop(offered, seconds))
     await asyncio.sleep(max(0.0, end - time.monotonic()))
     after = []
     for _ in range(PROBES):
         after.append(await sender.send())
         await asyncio.sleep(PAUSE)
-    return peak, Burst(TIMES * peak, began + RAMP_SECONDS, end, await sending), alone, after
+    burst = Burst(offered, began + RAMP_SECONDS, end, await sending)
+    return (before + await _peak(sender)) / 2, burst, alone, after
+
+
+async def _peak(sender: Sender) -> float:
+    """Images per second."""
+    began = time.monotonic()
+    whole = [answer for answer in await sender.closed_loop(CLIENTS, PEAK_SECONDS) if answer.good]
+    rate = len(whole) / (time.monotonic() - began)
+    progress(f"peak: {rate:.1f} images/s")
+    return rate
 
 
 def recovery(alone: float, after: Sequence[Answer], end: float) -> float:
