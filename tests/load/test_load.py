@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.load.overload import Burst, percentile, recovery, verdicts
+from tests.load.overload import Burst, Peak, percentile, recovery, share, verdicts
 from tests.load.pictures import Photo, mixture
 from tests.load.sender import Answer, Sender
 from tests.load.soak import State
@@ -27,6 +27,15 @@ def test_goodput_counts_what_ends_in_the_window() -> None:
     assert (len(burst.accepted), len(burst.shed), len(burst.bad)) == (20, 1, 2)
 
 
+def test_goodput_is_held_against_both_peaks_on_the_cores_that_were_left() -> None:
+    answers = [answer(200, i / 9, 0.0) for i in range(90)]
+    peaks = [Peak(8.0, 0.0), Peak(12.0, 0.0)]
+    assert share(peaks, Burst(30.0, 0.0, 10.0, answers), 2) == pytest.approx(0.9)
+    # Whoever sends three times as much took a tenth of the machine, and none at the peak.
+    assert share(peaks, Burst(30.0, 0.0, 10.0, answers, own_cores=0.2), 2) == pytest.approx(1.0)
+    assert share([Peak(10.0, 0.2)], Burst(30.0, 0.0, 10.0, answers, own_cores=0.2), 2) == pytest.approx(0.9)
+
+
 @pytest.mark.parametrize(
     ("goodput", "shed", "failed", "recovered", "met"),
     [
@@ -40,7 +49,7 @@ def test_goodput_counts_what_ends_in_the_window() -> None:
 def test_bars(goodput: float, shed: float, failed: int, recovered: float, met: list[bool]) -> None:
     answers = [answer(200, i / 10, 0.0) for i in range(100)] + [answer(429, 1.0, shed)] * 50
     burst = Burst(30.0, 0.0, 10.0, answers + [answer(503, 1.0, 0.1)] * failed)
-    assert [verdict.met for verdict in verdicts(10.0 / goodput, burst, recovered)] == met
+    assert [verdict.met for verdict in verdicts(goodput, burst, recovered)] == met
 
 
 def test_nothing_shed_is_no_success() -> None:
