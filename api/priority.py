@@ -14,5 +14,6 @@ _NICENESS = 5
 def after_the_loop() -> None:
     """Sets this thread, and threads and processes that it starts, behind the main one. Only on Linux."""
     if sys.platform == "linux":  # elsewhere it would be the whole process
-        first = os.getpriority(os.PRIO_PROCESS, os.getpid())
-        os.setpriority(os.PRIO_PROCESS, 0, first + _NICENESS)
+        own, first = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, os.getpid())
+        # Never forward, which only the superuser may.
+        os.setpriority(os.PRIO_PROCESS, 0, max(own, first + _NICENESS))

@@ -37,6 +37,17 @@ def test_a_thread_and_those_it_starts() -> None:
     assert niceness() == before
 
 
+def test_one_that_is_further_behind_stays_there() -> None:
+    def reniced() -> int:
+        os.setpriority(os.PRIO_PROCESS, 0, niceness() + 9)
+        after_the_loop()
+        return niceness()
+
+    before = niceness()
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(reniced).result() == before + 9
+
+
 def test_those_of_a_service(tmp_path: Path, unused_tcp_port: int) -> None:
     with small_server(tmp_path, unused_tcp_port) as (service, http):
         assert http.post("/v1/cutouts", content=photo()).is_success
