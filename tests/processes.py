@@ -1,6 +1,7 @@
 """What there is to say of this process and of those that it has started."""
 
 import gc
+import os
 import resource
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def niceness(thread: int = 0) -> int:
+    """Of a thread, or of a process's first one; 0: of the one that asks."""
+    return os.getpriority(os.PRIO_PROCESS, thread)
 
 
 def written_bytes(pid: int) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """LocalEngine: models of a registry behind the Engine seam, the lame ones beside those that serve."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from model import weights
 from model.errors import DeadlineExceeded, DeviceLost, Draining, ModelUnavailable, Overloaded
 from model.registry import ModelSpec
 from tests.model.toy import SIDE, Slow, Toy, raising, toy_spec
+from tests.processes import niceness
 
 TOY = toy_spec()
 OTHER = toy_spec(name="other")
@@ -74,9 +74,7 @@ async def test_a_picture_in_its_matte_out(tmp_path: Path) -> None:
 async def test_its_threads_come_after_the_loop(tmp_path: Path) -> None:
     async with serving(tmp_path) as engine:
         await engine.matte(RGB, model="toy", deadline=later())
-        found = {
-            each.name: os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in threading.enumerate()
-        }
+        found = {each.name: niceness(each.native_id or 0) for each in threading.enumerate()}
     for name in ("load_0", "resize_0", "device_0"):
         assert found[name] == found["MainThread"] + 5
 

@@ -11,13 +11,9 @@ import pytest
 from api.priority import after_the_loop
 from tests.api.small_server import small_server
 from tests.fakes import photo
-from tests.processes import children
+from tests.processes import children, niceness
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only there has a thread a priority")
-
-
-def niceness(thread: int = 0) -> int:
-    return os.getpriority(os.PRIO_PROCESS, thread)
 
 
 def test_a_thread_and_those_it_starts() -> None:

@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.report import Verdict, at_least, at_most, conclude, progress, say, table
@@ -78,7 +78,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as (_, origin):
         peaks, burst, alone, after = asyncio.run(overload(int(origin.rpartition(":")[2]), seconds))
     rows = [("accepted", burst.accepted), ("shed", burst.shed), ("5xx or lost", burst.bad)]
-    peak, sending = (statistics.mean(values) for values in zip(*map(astuple, peaks), strict=True))
+    peak = statistics.mean(peak.rate for peak in peaks)
+    sending = statistics.mean(peak.own_cores for peak in peaks)
     say(
         f"Peak {peak:.1f} images/s with {CLIENTS} clients, before and after; offered {burst.offered:.1f} "
         f"requests/s for {seconds:.0f} s; goodput {burst.goodput:.1f} images/s, {burst.goodput / peak:.2f} "
