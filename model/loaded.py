@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InferenceFailed
+from model.mirror import agreed, mirrored, uncertainty
 from model.registry import ModelSpec
 from model.resample import resampled
 
@@ -72,11 +73,18 @@ class LoadedModel(ABC):
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | InferenceFailed]:
         """Alphas (h, w) float32 in [0, 1] of pictures (h, w, 3) uint8 of one size, each failure in its place.
 
+        Where the spec has a limit, what the network is less sure of is looked at once more: model/mirror.py.
         Raises as `predict` does.
         """
+        alphas = list(self.predict(pictures))
+        limit = self.spec.second_look
+        unsure = [] if limit is None else [i for i, alpha in enumerate(alphas) if uncertainty(alpha) > limit]
+        if unsure:
+            again = self.predict([mirrored(pictures[index]) for index in unsure])
+            for index, alpha in zip(unsure, again, strict=True):
+                alphas[index] = agreed(alphas[index], alpha[:, ::-1])
         return [
-            alpha if np.isfinite(alpha).all() else InferenceFailed("the network gave NaN")
-            for alpha in self.predict(pictures)
+            alpha if np.isfinite(alpha).all() else InferenceFailed("the network gave NaN") for alpha in alphas
         ]
 
 

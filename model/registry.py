@@ -49,6 +49,8 @@ class ModelSpec:
     size: (height, width) in px that a picture is resized to, whatever its shape.
     sides: smallest and largest side in px, multiples of 32, of the square that a request may have its picture
         resized to instead; None where the network knows `size` alone.
+    second_look: a picture is looked at a second time, as its mirror image, where the network's uncertainty
+        (model/mirror.py) is greater than this; None for never.
     mean, std: of R, G and B, on a scale of 0 to 1.
     licence: SPDX identifier of code and weights.
     paper: the reference to cite.
@@ -64,6 +66,7 @@ class ModelSpec:
     paper: str
     description: str
     sides: tuple[int, int] | None = None
+    second_look: float | None = None
 
     def input_size(self, resolution: int | None) -> tuple[int, int]:
         """(height, width) in px for a request that asks for a square of that side; None: for any other.
@@ -246,6 +249,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
         licence="MIT",
         paper="After X. Qin et al., Boundary-Aware Segmentation Network, 2021, arXiv 2101.04704",
         description="Small and quick: BASNet's predict-refine idea on a mobile encoder. Always there.",
+        second_look=0.08,
     ),
     "basnet": ModelSpec(
         name="basnet",

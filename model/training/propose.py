@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.errors import ModelUnavailable
+from model.mirror import uncertainty
 from model.preprocess import AlphaNet
 from model.registry import REGISTRY
 from model.training.packs import Archive
@@ -156,8 +157,6 @@ def _measured(name: str, pack: str, alpha: NDArray[np.float32], mask: Pixels) ->
         name,
         pack,
         agreement=round(int(np.count_nonzero(region & other)) / max(1, union), 3),
-        uncertain=round(
-            int(np.count_nonzero((alpha > 0.1) & (alpha < 0.9))) / max(1, int(np.count_nonzero(region))), 3
-        ),
+        uncertain=round(uncertainty(alpha), 3),
         foreground=round(float(other.mean()), 3),
     )
