@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InferenceFailed
-from model.mirror import agreed, mirrored, uncertainty
 from model.registry import ModelSpec
 from model.resample import resampled
+from model.second_look import agreed, mirrored, uncertainty
 
 __all__ = ["LoadedModel", "shaped"]
 
@@ -73,7 +73,7 @@ class LoadedModel(ABC):
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | InferenceFailed]:
         """Alphas (h, w) float32 in [0, 1] of pictures (h, w, 3) uint8 of one size, each failure in its place.
 
-        Where the spec has a limit, what the network is less sure of is looked at once more: model/mirror.py.
+        What the network is less sure of than the spec has it is looked at once more: model/second_look.py.
         Raises as `predict` does.
         """
         alphas = list(self.predict(pictures))

@@ -50,7 +50,7 @@ class ModelSpec:
     sides: smallest and largest side in px, multiples of 32, of the square that a request may have its picture
         resized to instead; None where the network knows `size` alone.
     second_look: a picture is looked at a second time, as its mirror image, where the network's uncertainty
-        (model/mirror.py) is greater than this; None for never.
+        (model/second_look.py) is greater than this; None for never.
     mean, std: of R, G and B, on a scale of 0 to 1.
     licence: SPDX identifier of code and weights.
     paper: the reference to cite.

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from model.errors import ModelUnavailable
-from model.mirror import uncertainty
 from model.preprocess import AlphaNet
 from model.registry import REGISTRY
+from model.second_look import uncertainty
 from model.training.packs import Archive
 from model.training.pictures import Pixels, square
 from model.training.run import working_precision

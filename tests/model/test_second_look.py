@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from model.errors import InferenceFailed
 from model.loaded import LoadedModel
-from model.mirror import agreed, mirrored, uncertainty
 from model.registry import REGISTRY
+from model.second_look import agreed, mirrored, uncertainty
 from tests.model.toy import toy_spec
 
 
