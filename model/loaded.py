@@ -73,7 +73,7 @@ class LoadedModel(ABC):
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32] | InferenceFailed]:
         """Alphas (h, w) float32 in [0, 1] of pictures (h, w, 3) uint8 of one size, each failure in its place.
 
-        What the network is less sure of than the spec has it is looked at once more: model/second_look.py.
+        Those that the network is unsure of, by the spec's limit, get its second look (model/second_look.py).
         Raises as `predict` does.
         """
         alphas = list(self.predict(pictures))
