@@ -28,6 +28,6 @@ def agreed(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.f
     """
     subject, ground = np.sqrt(one * other), np.sqrt((1 - one) * (1 - other))
     total = subject + ground
-    # Both are sure, and of opposite things.
-    undecided = total == 0
-    return np.where(undecided, np.float32(0.5), subject / np.where(undecided, np.float32(1), total))
+    # Where it is 0, both are sure, and of opposite things.
+    alpha: NDArray[np.float32] = np.divide(subject, total, out=np.full_like(total, 0.5), where=total != 0)
+    return alpha

@@ -1,4 +1,4 @@
-"""The second look: only at what a network is unsure of, and worth more than the first one alone."""
+"""The second look: only at what a network is unsure of, and worth as much as the first one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_agreement_at_the_ends(one: float, other: float, expected: float) -> Non
 
 
 class Leaning(LoadedModel):
-    """Takes the left half for ground, and doubts the right one by as much as a picture is dark."""
+    """Takes what is bright for the subject, and the left half for ground, nearly."""
 
     runtime = "none"
     precision = "float32"
