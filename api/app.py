@@ -173,6 +173,7 @@ def _open_engine(
         return LocalEngine(
             settings.engine,
             on_batch=metrics.batch,
+            on_second_look=metrics.second_looks,
             on_answer=answered,
             on_lost=lose,
             around=tracing.batch,

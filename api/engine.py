@@ -58,6 +58,7 @@ class LocalEngine:
     """api.types.Engine over Residency, Batcher and LoadedModel.
 
     on_batch: called with the model's name and the number of pictures after every batch.
+    on_second_look: likewise, with those that the network looked at twice, if there are any; in a thread.
     on_answer: called in the context of a caller who has its matte, with the model's name, the seconds in the
         queue and the pictures in its batch.
     on_lost: called with the reason when a device is lost for good: the process should be replaced.
@@ -71,6 +72,7 @@ class LocalEngine:
         config: EngineConfig,
         *,
         on_batch: Callable[[str, int], None] | None = None,
+        on_second_look: Callable[[str, int], None] | None = None,
         on_answer: Callable[[str, float, int], None] | None = None,
         on_lost: Callable[[str], None] | None = None,
         around: Callable[[str, Sequence[tuple[Context, float]]], AbstractContextManager[object]]
@@ -80,6 +82,7 @@ class LocalEngine:
         catalogue.check_names(config.models, registry)
         self._config = config
         self._on_batch = on_batch
+        self._on_second_look = on_second_look
         self._on_answer = on_answer
         self._on_lost = on_lost
         self._around = around
@@ -190,6 +193,8 @@ class LocalEngine:
 
     async def _load(self, name: str) -> _Running:
         network = await self._loading(runtimes.load, self._registry[name], self._config)
+        if self._on_second_look:
+            network.on_second_look = partial(self._on_second_look, name)
         return _Running(network, self._batcher(network), self._loader)
 
     async def _estimate(self, name: str) -> int:

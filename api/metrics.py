@@ -62,6 +62,12 @@ class Metrics:
         self._batches = Histogram(
             "objectcut_batch_size", "Pictures per run.", ("model",), buckets=_BATCH, registry=self.registry
         )
+        self._second_looks = Counter(
+            "objectcut_second_looks",
+            "Pictures that a network was unsure of and looked at twice.",
+            ("model",),
+            registry=self.registry,
+        )
         self._waits = Histogram(
             "objectcut_queue_seconds",
             "Wait of a picture for its batch to start.",
@@ -118,6 +124,10 @@ class Metrics:
     def batch(self, model: str, size: int) -> None:
         """Notes one run of a network."""
         self._batches.labels(model).observe(size)
+
+    def second_looks(self, model: str, count: int) -> None:
+        """Counts pictures that a network has looked at twice."""
+        self._second_looks.labels(model).inc(count)
 
     def waited(self, model: str, seconds: float) -> None:
         """Notes how long a picture has waited for its batch."""

@@ -1,7 +1,7 @@
 """What every engine of a model does alike, whatever it runs on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ class LoadedModel(ABC):
 
     runtime: what runs it. sha256: of the weights. streams: calls of `run` that may be at work at once.
     max_batch: pictures that one of them may have. memory_bytes: what the model takes of its device.
+    on_second_look: called by `run` with the number of pictures that got a second look, if any did.
     """
 
     runtime: ClassVar[str]
@@ -28,6 +29,7 @@ class LoadedModel(ABC):
     streams: int
     max_batch: int
     memory_bytes: int
+    on_second_look: Callable[[int], None] | None = None
 
     @property
     @abstractmethod
@@ -83,6 +85,8 @@ class LoadedModel(ABC):
             again = self.predict([mirrored(pictures[index]) for index in unsure])
             for index, alpha in zip(unsure, again, strict=True):
                 alphas[index] = agreed(alphas[index], alpha[:, ::-1])
+            if self.on_second_look:
+                self.on_second_look(len(unsure))
         return [
             alpha if np.isfinite(alpha).all() else InferenceFailed("the network gave NaN") for alpha in alphas
         ]

@@ -194,6 +194,7 @@ def create_worker(
         engine = engine or LocalEngine(
             settings.engine,
             on_batch=metrics.batch,
+            on_second_look=metrics.second_looks,
             on_answer=lambda model, wait, _: metrics.waited(model, wait),
             on_lost=lose,
             around=traced.batch,

@@ -38,7 +38,7 @@ def built(
     """An engine, not started, for which every model but `other` has weights."""
     for spec in (TOY, FRAIL, SLOW):
         weights.store(spec, spec.build().state_dict(), directory)
-    seams = {name: options.pop(name) for name in ("on_batch", "on_lost") if name in options}
+    seams = {name: options.pop(name) for name in ("on_batch", "on_second_look", "on_lost") if name in options}
     where = {"model_dir": directory, "device": "cpu", "runtime": "torch", "cores": 2}
     settings = {"models": models or ("toy",)} | where | options
     return LocalEngine(EngineConfig.model_validate(settings), registry=registry, **seams)
@@ -68,6 +68,16 @@ async def test_a_picture_in_its_matte_out(tmp_path: Path) -> None:
         again = await asyncio.gather(*(engine.matte(RGB, model="toy", deadline=later()) for _ in range(5)))
         assert all(np.array_equal(alpha, other) for other in again)
         assert told == [("toy", 1)] * 6
+
+
+async def test_second_looks_are_told_of(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+    registry = {"toy": replace(TOY, second_look=-1.0), "frail": FRAIL}
+    tell = {"on_second_look": lambda model, count: told.append((model, count))}
+    async with serving(tmp_path, "toy", "frail", registry=registry, **tell) as engine:
+        for model in ("toy", "frail"):
+            await engine.matte(RGB, model=model, deadline=later())
+    assert told == [("toy", 1)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there has a thread a priority")

@@ -81,10 +81,13 @@ def picture(value: int) -> NDArray[np.uint8]:
 
 
 def test_only_what_is_unsure_is_looked_at_twice() -> None:
-    model = Leaning(0.08)
+    model, told = Leaning(0.08), list[int]()
+    model.on_second_look = told.append
     sure, unsure = model.run([picture(0), picture(204)])
     assert isinstance(sure, np.ndarray)
     assert model.seen == [2, 1]
+    model.run([picture(0)])
+    assert told == [1]
     np.testing.assert_array_equal(sure, np.zeros((2, 4)))
     first = model.predict([picture(204)])[0]
     assert isinstance(unsure, np.ndarray)

@@ -50,6 +50,7 @@ async def test_metrics() -> None:
         await served.http.post("/v1/cutouts", files=FILE)
         await served.http.get("/a-stranger's-path")
         served.service.metrics.batch("lite", 3)
+        served.service.metrics.second_looks("lite", 2)
         served.service.metrics.refused("private")
         answer = await served.http.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -61,6 +62,7 @@ async def test_metrics() -> None:
             'objectcut_errors_total{code="inference_failed"} 1.0',
             'objectcut_request_seconds_count{route="/v1/cutouts"} 2.0',
             'objectcut_batch_size_sum{model="lite"} 3.0',
+            'objectcut_second_looks_total{model="lite"} 2.0',
             'objectcut_fetch_refused_total{reason="private"} 1.0',
             "objectcut_in_flight 0.0",
             "objectcut_queue_depth 0.0",
