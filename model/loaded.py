@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model.errors import InferenceFailed
 from model.registry import ModelSpec
 from model.resample import resampled
-from model.second_look import agreed, mirrored, uncertainty
+from model.second_look import closer, combined, surroundings, uncertainty
 
 __all__ = ["LoadedModel", "shaped"]
 
@@ -82,9 +82,10 @@ class LoadedModel(ABC):
         limit = self.spec.second_look
         unsure = [] if limit is None else [i for i, alpha in enumerate(alphas) if uncertainty(alpha) > limit]
         if unsure:
-            again = self.predict([mirrored(pictures[index]) for index in unsure])
-            for index, alpha in zip(unsure, again, strict=True):
-                alphas[index] = agreed(alphas[index], alpha[:, ::-1])
+            windows = [surroundings(alphas[index]) for index in unsure]
+            again = self.predict([closer(pictures[i], at) for i, at in zip(unsure, windows, strict=True)])
+            for index, alpha, window in zip(unsure, again, windows, strict=True):
+                alphas[index] = combined(alphas[index], alpha, window)
             if self.on_second_look:
                 self.on_second_look(len(unsure))
         return [

@@ -49,7 +49,7 @@ class ModelSpec:
     size: (height, width) in px that a picture is resized to, whatever its shape.
     sides: smallest and largest side in px, multiples of 32, of the square that a request may have its picture
         resized to instead; None where the network knows `size` alone.
-    second_look: a picture is looked at a second time, as its mirror image, where the network's uncertainty
+    second_look: a picture is looked at a second time, closer and mirrored, where the network's uncertainty
         (model/second_look.py) is greater than this; None for never.
     mean, std: of R, G and B, on a scale of 0 to 1.
     licence: SPDX identifier of code and weights.

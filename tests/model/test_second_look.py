@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from model.errors import InferenceFailed
 from model.loaded import LoadedModel
 from model.registry import REGISTRY
-from model.second_look import agreed, mirrored, uncertainty
+from model.second_look import Window, agreed, closer, combined, surroundings, uncertainty
 from tests.model.toy import toy_spec
 
 
@@ -54,8 +55,75 @@ def test_agreement_at_the_ends(one: float, other: float, expected: float) -> Non
         np.testing.assert_array_equal(agreed(*(alpha([value]) for value in pair)), alpha([expected]))
 
 
+SHAPE = (60, 90)
+WHOLE: Window = (slice(0, 60), slice(0, 90))
+
+
+def box(rows: slice, columns: slice, value: float = 1.0) -> NDArray[np.float32]:
+    found = np.zeros(SHAPE, np.float32)
+    found[rows, columns] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(
+            box(slice(20, 40), slice(30, 70)), (slice(17, 43), slice(24, 76)), id="a margin of 15 %"
+        ),
+        pytest.param(box(slice(0, 20), slice(50, 90)), (slice(0, 23), slice(44, 90)), id="at the border"),
+        pytest.param(
+            box(slice(20, 40), slice(30, 70)) + box(slice(45, 50), slice(0, 5), 0.2),
+            (slice(15, 55), slice(0, 81)),
+            id="what is faint may belong to it",
+        ),
+        pytest.param(
+            box(slice(29, 31), slice(40, 50)), (slice(20, 40), slice(30, 60)), id="no less than a third"
+        ),
+        pytest.param(box(*WHOLE, 0.5), WHOLE, id="everywhere"),
+    ],
+)
+def test_the_subject_and_its_surroundings(found: NDArray[np.float32], expected: Window) -> None:
+    assert surroundings(found) == expected
+
+
+def test_a_closer_look_is_enlarged_and_mirrored() -> None:
+    made = np.random.default_rng(1).integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(closer(made, WHOLE), made[:, ::-1])
+    window = (slice(5, 35), slice(10, 70))
+    shown = closer(made, window)
+    assert shown.flags.c_contiguous
+    expected = cv2.resize(np.ascontiguousarray(made[window][:, ::-1]), SHAPE[::-1]).astype(np.int16)
+    assert np.abs(shown - expected).max() <= 1, "of 255: cv2 rounds in fixed point"
+
+
+def test_what_was_seen_closer_is_put_where_it_was() -> None:
+    y, x = np.mgrid[0:60, 0:90]
+    first = (1 / (1 + np.exp(np.hypot(y - 30, x - 50) - 15))).astype(np.float32)
+    window = surroundings(first)
+    rows, columns = window
+    scale = np.array([60, 90]) / (rows.stop - rows.start, columns.stop - columns.start)
+    # The same disc as a network would see it: enlarged, mirrored.
+    center = ((30.5 - rows.start) * scale[0] - 0.5, 89 - ((50.5 - columns.start) * scale[1] - 0.5))
+    distance = np.hypot((y - center[0]) / scale[0], (x - center[1]) / scale[1])
+    found = combined(first, (1 / (1 + np.exp(distance - 15))).astype(np.float32), window)
+    assert found.dtype == np.float32
+    assert np.abs(found - first).max() < 0.02
+    within = np.zeros(SHAPE, bool)
+    within[window] = True
+    np.testing.assert_array_equal(found[~within], first[~within])
+
+
+def test_where_looks_contradict_each_other_the_first_one_counts() -> None:
+    first, window = box(slice(20, 40), slice(30, 70)), (slice(10, 50), slice(20, 80))
+    np.testing.assert_array_equal(combined(first, np.zeros(SHAPE, np.float32), window), first)
+    np.testing.assert_array_equal(combined(first, np.ones(SHAPE, np.float32), window), first)
+    nothing = np.full(SHAPE, np.nan, np.float32)
+    assert np.isnan(combined(first, nothing, window)[window]).all(), "which is a failure, no contradiction"
+
+
 class Leaning(LoadedModel):
-    """Takes what is bright for the subject, and the left half for ground, nearly."""
+    """Takes what is bright for the subject, what is left somewhat less so."""
 
     runtime = "none"
     precision = "float32"
@@ -72,7 +140,7 @@ class Leaning(LoadedModel):
     def predict(self, pictures: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         self.seen.append(len(pictures))
         alphas = np.stack([picture[..., 0].astype(np.float32) / 255 for picture in pictures])
-        alphas[..., : alphas.shape[-1] // 2] *= 0.25
+        alphas[..., : alphas.shape[-1] // 2] *= 0.8
         return alphas
 
 
@@ -112,12 +180,6 @@ def test_a_second_look_that_fails_is_a_failure() -> None:
     failed, well = Blind(0.08).run([picture(204), picture(0)])
     assert isinstance(failed, InferenceFailed)
     assert isinstance(well, np.ndarray)
-
-
-def test_mirrored_pictures_are_pictures() -> None:
-    made = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert mirrored(made).flags.c_contiguous
-    np.testing.assert_array_equal(mirrored(made)[:, 0], made[:, 3])
 
 
 def test_lite_alone_looks_twice() -> None:
