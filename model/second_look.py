@@ -32,7 +32,7 @@ def uncertainty(alpha: NDArray[np.float32]) -> float:
 
 
 def surroundings(alpha: NDArray[np.float32]) -> Window:
-    """Where to look again: the subject of alpha (h, w), which has one, and what is around it."""
+    """Where to look again: the subject of alpha (h, w) and what is around it; without one, everywhere."""
     found = alpha > _FAINT
     rows, columns = (
         _reach(np.flatnonzero(found.any(1 - axis)), side) for axis, side in enumerate(alpha.shape)
@@ -70,7 +70,9 @@ def agreed(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.f
 
 
 def _reach(places: NDArray[np.intp], side: int) -> slice:
-    """From the first to the last of the places on a side, with what is shown around them."""
+    """From the first to the last of the places on a side, with what is shown around them; all without any."""
+    if not len(places):
+        return slice(0, side)
     first, last = int(places[0]), int(places[-1]) + 1
     around = max(_AROUND * (last - first), (_LEAST * side - (last - first)) / 2)
     return slice(max(0, math.floor(first - around)), min(side, math.ceil(last + around)))

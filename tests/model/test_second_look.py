@@ -81,6 +81,7 @@ def box(rows: slice, columns: slice, value: float = 1.0) -> NDArray[np.float32]:
             box(slice(29, 31), slice(40, 50)), (slice(20, 40), slice(30, 60)), id="no less than a third"
         ),
         pytest.param(box(*WHOLE, 0.5), WHOLE, id="everywhere"),
+        pytest.param(box(*WHOLE, 0.1), WHOLE, id="nowhere"),
     ],
 )
 def test_the_subject_and_its_surroundings(found: NDArray[np.float32], expected: Window) -> None:
