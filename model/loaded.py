@@ -80,14 +80,17 @@ class LoadedModel(ABC):
         """
         alphas = list(self.predict(pictures))
         limit = self.spec.second_look
-        unsure = [] if limit is None else [i for i, alpha in enumerate(alphas) if uncertainty(alpha) > limit]
-        if unsure:
-            windows = [surroundings(alphas[index]) for index in unsure]
-            again = self.predict([closer(pictures[i], at) for i, at in zip(unsure, windows, strict=True)])
-            for index, alpha, window in zip(unsure, again, windows, strict=True):
+        windows = {
+            index: surroundings(alpha)
+            for index, alpha in enumerate(alphas)
+            if limit is not None and uncertainty(alpha) > limit
+        }
+        if windows:
+            again = self.predict([closer(pictures[index], window) for index, window in windows.items()])
+            for (index, window), alpha in zip(windows.items(), again, strict=True):
                 alphas[index] = combined(alphas[index], alpha, window)
             if self.on_second_look:
-                self.on_second_look(len(unsure))
+                self.on_second_look(len(windows))
         return [
             alpha if np.isfinite(alpha).all() else InferenceFailed("the network gave NaN") for alpha in alphas
         ]

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 __all__ = ["Window", "agreed", "closer", "combined", "surroundings", "uncertainty"]
 
 _FAINT = 0.1
-"""Alpha of what may belong to the subject."""
+"""Alpha up to which all is surely ground; as far below 1, all is surely subject."""
 _AROUND = 0.15
 """Of its height and width, what is shown on each side of it."""
 _LEAST = 1 / 3
-"""Of the picture's height and width: smaller windows hold too little that the network could know it by."""
+"""Of the picture's height and width, but for what would lie outside: less is too little to know it by."""
 _AGREEMENT = 0.7
 """Least IoU, of soft mattes, of two looks that do not contradict each other."""
 
@@ -27,7 +27,7 @@ Window = tuple[slice, slice]
 
 def uncertainty(alpha: NDArray[np.float32]) -> float:
     """The area where alpha (h, w) is between 0.1 and 0.9, as a share of that where it is over 0.5."""
-    soft, subject = (alpha > 0.1) & (alpha < 0.9), alpha > 0.5
+    soft, subject = (alpha > _FAINT) & (alpha < 1 - _FAINT), alpha > 0.5
     return int(np.count_nonzero(soft)) / max(1, int(np.count_nonzero(subject)))
 
 
