@@ -1,98 +1,128 @@
 """Our own small network: BASNet's predict-refine idea on a mobile encoder.
 
-    picture -> encoder (MobileNetV2, strides 2..32) -> context (self-attention over the coarsest grid)
+    picture -> encoder (EfficientNet-Lite2, strides 2..32) -> context (self-attention over the coarsest grid)
             -> decoder with a side output at every stride -> residual refinement module -> logits
 
 From BASNet (Qin et al., 2021, section 3): an encoder-decoder prediction module whose every stage is
 supervised, and a residual refinement module that sharpens the coarse map, S_refined = S_coarse + S_residual
-(equation 1). The encoder is MobileNetV2 (Sandler et al., 2018) with batch norm folded into its convolutions,
-as the pretrained weights come. The context block is a pair of pre-norm transformer layers (Vaswani et al.,
-2017): at stride 32 a 320 px picture is a hundred tokens, so global reasoning about what the subject is costs
-next to nothing.
+(equation 1). The encoder is EfficientNet-Lite2 (Tan and Le, 2019; Liu, 2020: EfficientNet for small devices,
+without squeeze-and-excitation and with ReLU6) with batch norm folded into its convolutions. The context block
+is a pair of pre-norm transformer layers (Vaswani et al., 2017): at stride 32 a 320 px picture is a hundred
+tokens, so global reasoning about what the subject is costs next to nothing.
 """
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.errors import ModelUnavailable
+
 _ENCODER = (
-    # (expansion, channels, blocks, stride), Sandler et al. 2018, table 2
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
+    # (expansion, channels, blocks, stride, kernel): EfficientNet-B0's (Tan and Le, 2019, table 1), 1.1 times
+    # as wide and 1.2 times as deep
+    (1, 16, 1, 1, 3),
+    (6, 24, 3, 2, 3),
+    (6, 48, 3, 2, 5),
+    (6, 88, 4, 2, 3),
+    (6, 120, 4, 1, 5),
+    (6, 208, 5, 2, 5),
+    (6, 352, 1, 1, 3),
 )
+_PRETRAINED_EPSILON = 1e-3
+"""Of the published weights' batch norms."""
 
 
 class PaddedConv(nn.Conv2d):
-    """A 3x3 convolution whose stride-2 form pads right and bottom only, as the pretrained encoder expects."""
+    """A convolution that pads one pixel less at left and top where its stride is 2, as TensorFlow does."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, groups: int = 1) -> None:
-        super().__init__(channels_in, channels_out, 3, stride, padding=1 if stride == 1 else 0, groups=groups)
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1
+    ) -> None:
+        super().__init__(channels_in, channels_out, kernel, stride, padding=kernel // 2, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
+        if self.stride[0] == 1:
+            return super().forward(x)
+        # A row and a column of nothing before the kernel shift it, for less than padding the map would take.
+        shifted = F.pad(self.weight, (1, 0, 1, 0))
+        return F.conv2d(x, shifted, self.bias, self.stride, self.padding, groups=self.groups)
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: expand 1x1, depthwise 3x3, project 1x1 without activation."""
+    """MobileNetV2's block (Sandler et al., 2018): expand 1x1, depthwise, project 1x1 without activation."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = channels_in * expansion
         layers: list[nn.Module] = [] if expansion == 1 else [nn.Conv2d(channels_in, wide, 1)]
-        layers += [PaddedConv(wide, wide, stride, groups=wide), nn.Conv2d(wide, channels_out, 1)]
+        layers += [PaddedConv(wide, wide, kernel, stride, groups=wide), nn.Conv2d(wide, channels_out, 1)]
         self.convs = nn.ModuleList(layers)
         self.residual = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
         for conv in self.convs[:-1]:
-            y = F.relu6(conv(y))
+            y = F.relu6(conv(y), inplace=True)
         y = self.convs[-1](y)
         return torch.add(x, y) if self.residual else y
 
 
 class Encoder(nn.Module):
-    """MobileNetV2 1.0. (B, 3, H, W) -> five maps at strides 2, 4, 8, 16, 32 with `channels` channels."""
+    """EfficientNet-Lite2. (B, 3, H, W) -> five maps at strides 2, 4, 8, 16, 32 with `channels` channels."""
 
-    channels = (16, 24, 32, 96, 1280)
+    channels = (16, 24, 48, 120, 1280)
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = PaddedConv(3, 32, stride=2)
+        self.stem = PaddedConv(3, 32, 3, stride=2)
         blocks: list[nn.Module] = []
         channels = 32
-        for expansion, width, count, stride in _ENCODER:
+        for expansion, width, count, stride, kernel in _ENCODER:
             for index in range(count):
-                blocks.append(InvertedResidual(channels, width, stride if index == 0 else 1, expansion))
+                step = stride if index == 0 else 1
+                blocks.append(InvertedResidual(channels, width, kernel, step, expansion))
                 channels = width
         self.blocks = nn.ModuleList(blocks)
-        self.head = nn.Conv2d(320, 1280, 1)
+        self.head = nn.Conv2d(channels, 1280, 1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = F.relu6(self.stem(x))
+        x = F.relu6(self.stem(x), inplace=True)
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in (0, 2, 5, 12):  # the last block of each stride
+            if index in (0, 3, 6, 14):  # the last block of each stride
                 maps.append(x)
-        return [*maps, F.relu6(self.head(x))]
+        return [*maps, F.relu6(self.head(x), inplace=True)]
 
-    def load_pretrained(self, weights: dict[str, Tensor]) -> None:
-        """Takes the published names: stem, block1..17 with conv0..2, head. Strict."""
-        renamed = {}
-        for name, tensor in weights.items():
-            if name.startswith("block"):
-                block, conv, leaf = name.split(".")
-                name = f"blocks.{int(block[5:]) - 1}.convs.{conv[4:]}.{leaf}"
-            renamed[name] = tensor.float()
-        self.load_state_dict(renamed, strict=True)
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes the state dict of the classifier, as published, and folds its batch norms.
+
+        Raises ModelUnavailable where it is another network's.
+        """
+        published = [("stem", "_conv_stem", "_bn0"), ("head", "_conv_head", "_bn1")]
+        for index, block in enumerate(self.blocks):
+            parts = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+            for place, names in enumerate(parts[-len(cast(InvertedResidual, block).convs) :]):
+                conv, norm = (f"_blocks.{index}.{name}" for name in names)
+                published.append((f"blocks.{index}.convs.{place}", conv, norm))
+        try:
+            folded = [(name, *_folded(weights, conv, norm)) for name, conv, norm in published]
+            state = {f"{name}.weight": weight for name, weight, _ in folded}
+            self.load_state_dict(state | {f"{name}.bias": bias for name, _, bias in folded})
+        except (KeyError, RuntimeError) as exc:
+            raise ModelUnavailable(f"these weights are no EfficientNet-Lite2: {exc}") from None
+
+
+def _folded(weights: Mapping[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution without bias and the batch norm after it, as one convolution."""
+    scale, shift, mean, variance = (
+        weights[f"{norm}.{leaf}"].float() for leaf in ("weight", "bias", "running_mean", "running_var")
+    )
+    gain = scale / torch.sqrt(variance + _PRETRAINED_EPSILON)
+    return weights[f"{conv}.weight"].float() * gain.view(-1, 1, 1, 1), shift - mean * gain
 
 
 class ContextLayer(nn.Module):

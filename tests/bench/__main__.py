@@ -30,12 +30,13 @@ Machine: {machine}.
 """
 ABOUT_NETWORKS = """\
 `eager` is the network as one first writes it (PyTorch, float32, NCHW, deformable convolution by
-`grid_sample`), `ours` what the service runs, turn by turn with it and with the same weights: those of
-`lite` are its own, all others arbitrary, which changes no time. Medians of wall times, from uint8 pictures
-on the host to alphas on the host; a batch of `2 x 1` is two calls at once. Operations are counted in the
-eager form, two for a multiplication with its addition, and set against a large matrix product of the same
-precision in the same run: kernels that save operations can pass 100 %. `apart` is the mean absolute
-difference of the alphas from eager's, over up to four photographs in a batch.
+`grid_sample`), `ours` what the service runs with torch, `openvino` what it runs on a CPU by default, turn
+by turn and with the same weights: those of `lite` are its own, all others arbitrary, which changes no
+time. Medians of wall times, from uint8 pictures on the host to alphas on the host; a batch of `2 x 1` is
+two calls at once. Operations are counted in the eager form, two for a multiplication with its addition,
+and set against a large matrix product of the same precision in the same run: kernels that save operations
+can pass 100 %. `apart` is the mean absolute difference of the alphas from eager's, over up to four
+photographs in a batch.
 """
 NO_GPU = f"""### On a GPU
 

