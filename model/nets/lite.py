@@ -41,14 +41,13 @@ class PaddedConv(nn.Conv2d):
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int = 1
     ) -> None:
-        super().__init__(channels_in, channels_out, kernel, stride, padding=kernel // 2, groups=groups)
+        half = kernel // 2
+        padding = half if stride == 1 else 0
+        super().__init__(channels_in, channels_out, kernel, stride, padding, groups=groups)
+        self.around = (half - 1, half, half - 1, half)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.stride[0] == 1:
-            return super().forward(x)
-        # A row and a column of nothing before the kernel shift it, for less than padding the map would take.
-        shifted = F.pad(self.weight, (1, 0, 1, 0))
-        return F.conv2d(x, shifted, self.bias, self.stride, self.padding, groups=self.groups)
+        return super().forward(F.pad(x, self.around) if self.stride[0] == 2 else x)
 
 
 class InvertedResidual(nn.Module):
