@@ -17,6 +17,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from model.errors import ModelUnavailable
 
@@ -31,7 +32,8 @@ _ENCODER = (
     (6, 208, 5, 2, 5),
     (6, 352, 1, 1, 3),
 )
-_PRETRAINED_EPSILON = 1e-3
+_NORM = ("running_mean", "running_var", "weight", "bias")
+_EPSILON = 1e-3
 """Of the published weights' batch norms."""
 
 
@@ -64,7 +66,7 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x
         for conv in self.convs[:-1]:
-            y = F.relu6(conv(y), inplace=True)
+            y = F.relu6(conv(y))
         y = self.convs[-1](y)
         return torch.add(x, y) if self.residual else y
 
@@ -88,13 +90,13 @@ class Encoder(nn.Module):
         self.head = nn.Conv2d(channels, 1280, 1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = F.relu6(self.stem(x), inplace=True)
+        x = F.relu6(self.stem(x))
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index in (0, 3, 6, 14):  # the last block of each stride
                 maps.append(x)
-        return [*maps, F.relu6(self.head(x), inplace=True)]
+        return [*maps, F.relu6(self.head(x))]
 
     def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
         """Takes the state dict of the classifier, as published, and folds its batch norms.
@@ -102,26 +104,22 @@ class Encoder(nn.Module):
         Raises ModelUnavailable where it is another network's.
         """
         published = [("stem", "_conv_stem", "_bn0"), ("head", "_conv_head", "_bn1")]
+        parts = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
         for index, block in enumerate(self.blocks):
-            parts = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
-            for place, names in enumerate(parts[-len(cast(InvertedResidual, block).convs) :]):
+            convs = cast(InvertedResidual, block).convs
+            for place, names in enumerate(parts[-len(convs) :]):  # the first block has nothing to expand
                 conv, norm = (f"_blocks.{index}.{name}" for name in names)
                 published.append((f"blocks.{index}.convs.{place}", conv, norm))
+        state = dict[str, Tensor]()
         try:
-            folded = [(name, *_folded(weights, conv, norm)) for name, conv, norm in published]
-            state = {f"{name}.weight": weight for name, weight, _ in folded}
-            self.load_state_dict(state | {f"{name}.bias": bias for name, _, bias in folded})
+            for name, conv, norm in published:
+                mean, variance, scale, shift = (weights[f"{norm}.{leaf}"].float() for leaf in _NORM)
+                state[f"{name}.weight"], state[f"{name}.bias"] = fuse_conv_bn_weights(
+                    weights[f"{conv}.weight"].float(), None, mean, variance, _EPSILON, scale, shift
+                )
+            self.load_state_dict(state)
         except (KeyError, RuntimeError) as exc:
             raise ModelUnavailable(f"these weights are no EfficientNet-Lite2: {exc}") from None
-
-
-def _folded(weights: Mapping[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution without bias and the batch norm after it, as one convolution."""
-    scale, shift, mean, variance = (
-        weights[f"{norm}.{leaf}"].float() for leaf in ("weight", "bias", "running_mean", "running_var")
-    )
-    gain = scale / torch.sqrt(variance + _PRETRAINED_EPSILON)
-    return weights[f"{conv}.weight"].float() * gain.view(-1, 1, 1, 1), shift - mean * gain
 
 
 class ContextLayer(nn.Module):
