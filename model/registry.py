@@ -243,7 +243,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
             file="lite.safetensors",
             source="Trained for this project: see docs/models/lite.md.",
             shipped=True,
-            sha256="1bb931416d8039b8bca6087253683f5952633cf9074b0240cda29c8bed6c4cd0",
+            sha256="b6312882bfad8a9b9ace0b0ed6d53415ad475ab4537ce0bb7a30a8347b133ebf",
             size=11818042,
         ),
         licence="MIT",

@@ -58,16 +58,21 @@ LITE_TEACHER = Recipe(
 
 LITE = replace(
     LITE_TEACHER,
-    # The teacher's result, copied there; `masks-proposed` is what `objectcut propose` made with it.
+    # The teacher's result, copied there, or with --start an earlier student's; `masks-proposed` is what
+    # `objectcut propose` made with the same one.
     start="lite-teacher",
-    phases=(Phase(side=256, steps=1000), Phase(side=320, steps=800, decay=True)),
+    phases=(Phase(side=256, steps=1000), Phase(side=320, steps=760, decay=True)),
     data=replace(
         _PACKS,
         pairs=_PACKS.pairs
-        | {"masks-proposed/unlabelled-caltech101": 0.7, "masks-proposed/unlabelled-imagenet": 0.5},
+        | {
+            "masks-unlabelled/unlabelled-imagenet": 2.0,
+            "masks-proposed/unlabelled-caltech101": 0.7,
+            "masks-proposed/unlabelled-imagenet": 0.7,
+        },
         synthesis=Synthesis(ambience=0.3, side_light=0.25, soft_subject=0.1, occlusion=0.1, jpeg=0.3),
     ),
     learning_rate=1.2e-3,
-    snapshots={},
-    seed=4,
+    snapshots={0: 0.3},
+    seed=5,
 )
