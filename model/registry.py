@@ -243,7 +243,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
             file="lite.safetensors",
             source="Trained for this project: see docs/models/lite.md.",
             shipped=True,
-            sha256="b6312882bfad8a9b9ace0b0ed6d53415ad475ab4537ce0bb7a30a8347b133ebf",
+            sha256="45c658729c07844ede46608e3bf0e4b18398965d43f3dc4097f0bf53c0c5d8da",
             size=11818042,
         ),
         licence="MIT",

@@ -63,7 +63,7 @@ def _unpacked(data: Path, pack: str, scratch: Path) -> list[str]:
 
     stems = []
     for stem, picture, matte in validation_pairs(data, pack):
-        stems.append(f"{pack}--{stem}")
+        stems.append(f"{pack.replace('/', '--')}--{stem}")
         for folder, pixels in (("images", picture[..., ::-1]), ("masks", matte)):
             (scratch / folder).mkdir(exist_ok=True)
             cv2.imwrite(str(scratch / folder / f"{stems[-1]}.png"), pixels)

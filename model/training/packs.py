@@ -3,10 +3,11 @@
 A pack is NAME.zip or a folder NAME with
     images/STEM.webp|png|jpg      pictures; RGBA cutouts in `foregrounds-*`
     masks/STEM.png                8-bit mattes of the pictures, the same size
-    index.csv                     rows with `name` and `split` (train | val)
+    index.csv                     rows with `name` and `split` (train | val | unused)
 A mask pack (`masks-*`) holds only masks, PACK/STEM.png, for pictures of other packs: those named by its
-folders. Training reads files that its user chose, so it decodes with OpenCV and does without the guards
-that api/source puts around strangers' bytes.
+folders. Its index names the pictures' pack, too, and may say of any picture that it is unused: neither a
+pair nor a scene. Training reads files that its user chose, so it decodes with OpenCV and does without the
+guards that api/source puts around strangers' bytes.
 """
 
 import csv
@@ -25,6 +26,9 @@ from torch import Tensor
 from model.training.pictures import PICTURES, PackError, Pixels, decoded, fitting_matte, square
 from model.training.recipe import Packs
 
+_OWN = Path(__file__).parent
+"""Where packs are that the data folder need not have: the masks that were chosen by eye."""
+
 
 @dataclass(slots=True)
 class Pack:
@@ -40,6 +44,8 @@ class Archive:
 
     def __init__(self, root: Path, name: str) -> None:
         folder, archive = root / name, root / f"{name}.zip"
+        if not archive.is_file():
+            archive = _OWN / archive.name
         if folder.is_dir():
             files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
             self.read: Callable[[str], bytes] = lambda file: (folder / file).read_bytes()
@@ -80,15 +86,18 @@ def _stack(pictures: list[Pixels]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
-def validation_names(data: Path, packs: Packs) -> set[tuple[str, str]]:
-    """(picture pack, stem) of every picture that some index calls `val`: none of them is ever trained on."""
-    return {named for name in (*packs.pairs, *packs.validation) for named in _validation_names(data, name)}
+def not_for_training(data: Path, packs: Packs) -> set[tuple[str, str]]:
+    """(picture pack, stem) of every picture that some index calls `val` or `unused`."""
+    names = {name.split("/")[0] for name in (*packs.pairs, *packs.validation)}
+    return {named for name in names for named, split in _splits(data, name) if split != "train"}
 
 
-def _validation_names(data: Path, name: str) -> set[tuple[str, str]]:
-    archive = Archive(data, name.split("/")[0])
+def _splits(data: Path, name: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """((picture pack, stem), split) of every row of a pack's index."""
+    archive = Archive(data, name)
     pack = archive.pictures_of()
-    return {(row.get("pack") or pack, row["name"]) for row in archive.index() if row["split"] == "val"}
+    for row in archive.index():
+        yield (row.get("pack") or pack, row["name"]), row["split"]
 
 
 def pairs(data: Path, name: str, keep: Callable[[str, str], bool]) -> Iterator[tuple[str, Pixels, Pixels]]:
@@ -132,14 +141,16 @@ def read_pairs(data: Path, name: str, packs: Packs, keep: Callable[[str, str], b
 
 def validation_pairs(data: Path, name: str) -> Iterator[tuple[str, Pixels, Pixels]]:
     """(stem, picture, matte) of the pictures that this pack's own index calls `val`. Raises PackError."""
-    chosen = _validation_names(data, name)
+    chosen = {named for named, split in _splits(data, name.split("/")[0]) if split == "val"}
     return pairs(data, name, lambda pack, stem: (pack, stem) in chosen)
 
 
-def read_pictures(data: Path, name: str, packs: Packs, *, alpha: bool) -> Pack:
-    """Cutouts (N, 4, S, S) or scenes (N, 3, S, S), uint8. Raises PackError."""
+def read_pictures(
+    data: Path, name: str, packs: Packs, keep: Callable[[str, str], bool], *, alpha: bool
+) -> Pack:
+    """Cutouts (N, 4, S, S) or scenes (N, 3, S, S), uint8: every chosen one. Raises PackError."""
     archive = Archive(data, name)
-    files = archive.by_stem("images")
+    files = {stem: file for stem, file in archive.by_stem("images").items() if keep(name, stem)}
     pictures = []
     for stem in track(sorted(files), name, transient=True):
         picture = archive.decode(files[stem], cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_COLOR)
@@ -148,5 +159,5 @@ def read_pictures(data: Path, name: str, packs: Packs, *, alpha: bool) -> Pack:
         code = cv2.COLOR_BGRA2RGBA if alpha else cv2.COLOR_BGR2RGB
         pictures.append(square(np.asarray(cv2.cvtColor(picture, code), np.uint8), packs.store_side))
     if not pictures:
-        raise PackError(f"{name} holds no pictures")
+        raise PackError(f"{name} holds no picture that is to be used")
     return Pack(name, tuple(sorted(files)), _stack(pictures))

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.training.batches import Batch
 from model.training.draws import Draw, inside, sample
 from model.training.effects import photographed
-from model.training.packs import Pack, read_pairs, read_pictures, validation_names, validation_pairs
+from model.training.packs import Pack, not_for_training, read_pairs, read_pictures, validation_pairs
 from model.training.pictures import square
 from model.training.recipe import Packs
 from model.training.synthesis import composed
@@ -34,20 +34,23 @@ class Library:
 
 
 def read_library(data: Path, packs: Packs, device: torch.device) -> Library:
-    """The packs, without any validation picture, on the device. Raises PackError."""
-    held_out = validation_names(data, packs)
+    """The packs, without validation's pictures and unused ones, on the device. Raises PackError."""
+    left_out = not_for_training(data, packs)
     taken: set[tuple[str, str]] = set()
 
     def keep(pack: str, stem: str) -> bool:
-        """A picture with masks in two packs is used once, with the mask of the pack listed first."""
-        new = (pack, stem) not in held_out and (pack, stem) not in taken
+        """A picture with masks in two packs is used once, with the mask of the pack listed first.
+
+        One with a mask is nobody's background.
+        """
+        new = (pack, stem) not in left_out and (pack, stem) not in taken
         taken.add((pack, stem))
         return new
 
     library = Library(
         tuple(read_pairs(data, name, packs, keep) for name in packs.pairs),
-        tuple(read_pictures(data, name, packs, alpha=True) for name in packs.foregrounds),
-        tuple(read_pictures(data, name, packs, alpha=False) for name in packs.backgrounds),
+        tuple(read_pictures(data, name, packs, keep, alpha=True) for name in packs.foregrounds),
+        tuple(read_pictures(data, name, packs, keep, alpha=False) for name in packs.backgrounds),
     )
     for kind in (library.pairs, library.foregrounds, library.backgrounds):
         for pack in kind:

@@ -1,11 +1,15 @@
 import dataclasses
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
-from model.training.packs import read_pairs, read_pictures, validation_names, validation_pairs
+from model.training.packs import Archive, not_for_training, read_pairs, read_pictures, validation_pairs
 from model.training.pictures import PackError
+from model.training.recipe import Packs
+from model.training.recipes import RECIPES
 from tests.model.training.conftest import PACKS, pair_files, write_pack
 
 
@@ -28,7 +32,34 @@ def test_masks_of_another_pack_find_their_pictures(data: Path) -> None:
 
 
 def test_validation_pictures_are_named_by_their_picture_pack(data: Path) -> None:
-    assert validation_names(data, PACKS) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
+    assert not_for_training(data, PACKS) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
+
+
+def test_an_index_says_of_other_packs_pictures_that_they_are_unused(data: Path) -> None:
+    rows = b"pack,name,split\nbackgrounds-plain,s1,unused\npairs-discs,p0,unused\nunlabelled-discs,u2,val"
+    write_pack(
+        data,
+        "masks-chosen",
+        {"unlabelled-discs/u2.png": pair_files(1, set())["masks/p0.png"], "index.csv": rows},
+        zipped=False,
+    )
+    packs = dataclasses.replace(PACKS, pairs={"masks-chosen/unlabelled-discs": 1.0, **PACKS.pairs})
+    unused = {("backgrounds-plain", "s1"), ("pairs-discs", "p0")}
+    assert not_for_training(data, packs) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2"), *unused}
+    assert [stem for stem, *_ in validation_pairs(data, "masks-chosen/unlabelled-discs")] == ["u2"]
+
+
+def test_the_pack_that_comes_along_is_whole(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, "masks-chosen")
+    files = {file for file in archive.files if file != "index.csv"}
+    rows = list(archive.index())
+    assert {f"{row['pack']}/{row['name']}.png" for row in rows if row["split"] != "unused"} == files
+    packs = RECIPES["lite"].data
+    assert isinstance(packs, Packs)
+    named = {name.partition("/")[2] for name in packs.pairs if name.startswith("masks-chosen/")}
+    assert named == {Path(file).parent.name for file in files}
+    mask = archive.decode(min(files), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(mask)) == {0, 255}
 
 
 def test_validation_pairs_are_whole_pictures(data: Path) -> None:
@@ -44,8 +75,18 @@ def test_classes_can_be_excluded(data: Path) -> None:
 
 
 def test_cutouts_and_scenes(data: Path) -> None:
-    assert read_pictures(data, "foregrounds-discs", PACKS, alpha=True).pictures.shape == (2, 4, 64, 64)
-    assert read_pictures(data, "backgrounds-plain", PACKS, alpha=False).pictures.shape == (2, 3, 64, 64)
+    assert read_pictures(data, "foregrounds-discs", PACKS, everything, alpha=True).pictures.shape == (
+        2,
+        4,
+        64,
+        64,
+    )
+    assert read_pictures(data, "backgrounds-plain", PACKS, everything, alpha=False).pictures.shape == (
+        2,
+        3,
+        64,
+        64,
+    )
 
 
 def _without(name: str) -> dict[str, bytes]:
@@ -82,4 +123,4 @@ def test_a_missing_pack_is_named(tmp_path: Path) -> None:
 
 def test_scenes_are_no_cutouts(data: Path) -> None:
     with pytest.raises(PackError, match=r"s0\.png has no alpha"):
-        read_pictures(data, "backgrounds-plain", PACKS, alpha=True)
+        read_pictures(data, "backgrounds-plain", PACKS, everything, alpha=True)

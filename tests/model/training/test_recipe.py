@@ -123,10 +123,10 @@ def test_packs_can_be_left_out_with_the_masks_for_them() -> None:
     assert isinstance(lite, Packs)
     fewer = lite.without(["unlabelled-imagenet", "backgrounds-shelves"])
     assert set(lite.pairs) - set(fewer.pairs) == {
+        "masks-chosen/unlabelled-imagenet",
         "masks-unlabelled/unlabelled-imagenet",
-        "masks-proposed/unlabelled-imagenet",
     }
-    assert set(lite.backgrounds) - set(fewer.backgrounds) == {"backgrounds-shelves"}
+    assert set(lite.backgrounds) - set(fewer.backgrounds) == {"backgrounds-shelves", "unlabelled-imagenet"}
     assert (fewer.foregrounds, fewer.validation) == (lite.foregrounds, lite.validation)
 
 

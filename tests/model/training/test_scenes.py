@@ -1,12 +1,14 @@
+import dataclasses
 import math
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
 from model.training.draws import Draw, inside, placed, sample
 from model.training.scenes import Scenes, read_library
-from tests.model.training.conftest import PACKS
+from tests.model.training.conftest import PACKS, disc, write_pack
 
 CPU = torch.device("cpu")
 
@@ -25,6 +27,19 @@ def test_validation_pictures_are_never_trained_on(data: Path) -> None:
     names = {name for pack in library.pairs for name in pack.names}
     assert {"p0", "u0"} <= names
     assert not {"p5", "u2"} & names
+
+
+def test_a_scene_with_a_mask_is_a_pair_and_no_background(data: Path) -> None:
+    write_pack(
+        data,
+        "masks-chosen",
+        {"backgrounds-plain/s0.png": cv2.imencode(".png", disc(90)[1])[1].tobytes()},
+        zipped=False,
+    )
+    packs = dataclasses.replace(PACKS, pairs={"masks-chosen/backgrounds-plain": 1.0, **PACKS.pairs})
+    library = read_library(data, packs, CPU)
+    assert library.pairs[0].names == ("s0",)
+    assert [pack.names for pack in library.backgrounds] == [("s1",)]
 
 
 def test_validation_pictures_are_squares_with_their_mattes(scenes: Scenes) -> None:
