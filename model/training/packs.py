@@ -88,7 +88,7 @@ def _stack(pictures: list[Pixels]) -> Tensor:
 
 def not_for_training(data: Path, packs: Packs) -> set[tuple[str, str]]:
     """(picture pack, stem) of every picture that some index calls `val` or `unused`."""
-    names = {name.split("/")[0] for name in (*packs.pairs, *packs.validation)}
+    names = dict.fromkeys(name.split("/")[0] for name in (*packs.pairs, *packs.validation))
     return {named for name in names for named, split in _splits(data, name) if split != "train"}
 
 
