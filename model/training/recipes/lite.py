@@ -43,7 +43,7 @@ _PACKS = Packs(
         "backgrounds-shelves": 0.4,
         "backgrounds-wallpapers": 0.8,
         "backgrounds-caltech": 0.2,
-        "unlabelled-imagenet": 0.4,
+        "unlabelled-imagenet": 0.4,  # what of it has no mask and is not unused: no subject
     },
 )
 
@@ -53,7 +53,7 @@ LITE_TEACHER = Recipe(
     # Two cycles: the second one starts from the first one's result, at the full learning rate again.
     phases=(
         Phase(side=224, steps=2100),
-        Phase(side=320, steps=600, decay=True),
+        Phase(side=320, steps=700, decay=True),
         Phase(side=256, steps=1800),
         Phase(side=320, steps=900, decay=True),
     ),

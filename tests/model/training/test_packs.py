@@ -75,18 +75,10 @@ def test_classes_can_be_excluded(data: Path) -> None:
 
 
 def test_cutouts_and_scenes(data: Path) -> None:
-    assert read_pictures(data, "foregrounds-discs", PACKS, everything, alpha=True).pictures.shape == (
-        2,
-        4,
-        64,
-        64,
-    )
-    assert read_pictures(data, "backgrounds-plain", PACKS, everything, alpha=False).pictures.shape == (
-        2,
-        3,
-        64,
-        64,
-    )
+    cutouts = read_pictures(data, "foregrounds-discs", PACKS, everything, alpha=True)
+    scenes = read_pictures(data, "backgrounds-plain", PACKS, everything, alpha=False)
+    assert cutouts.pictures.shape == (2, 4, 64, 64)
+    assert scenes.pictures.shape == (2, 3, 64, 64)
 
 
 def _without(name: str) -> dict[str, bytes]:
