@@ -40,10 +40,14 @@ class Pack:
 
 
 class Archive:
-    """A pack's files by their names inside it, whether it is a folder or a ZIP file."""
+    """A pack's files by their names inside it, whether it is a folder or a ZIP file.
+
+    name: a pack, or PACK/FOLDER for one folder of a mask pack.
+    """
 
     def __init__(self, root: Path, name: str) -> None:
-        folder, archive = root / name, root / f"{name}.zip"
+        self.name, _, self._folder = name.partition("/")
+        folder, archive = root / self.name, root / f"{self.name}.zip"
         if not archive.is_file():
             archive = _OWN / archive.name
         if folder.is_dir():
@@ -54,8 +58,7 @@ class Archive:
             files = sorted(n for n in opened.namelist() if not n.endswith("/"))
             self.read = opened.read
         else:
-            raise PackError(f"there is neither a folder nor a ZIP file of the pack {name} in {root}")
-        self.name = name
+            raise PackError(f"there is neither a folder nor a ZIP file of the pack {self.name} in {root}")
         self.files = files
 
     def by_stem(self, folder: str) -> dict[str, str]:
@@ -67,10 +70,11 @@ class Archive:
         }
 
     def pictures_of(self) -> str:
-        """The pack that holds the pictures: this one, or the first that a mask pack has a folder for."""
+        """The pack that holds the pictures: this one; of a mask pack its folder's, by default the first's."""
         if not self.name.startswith("masks-"):
             return self.name
-        return min(PurePosixPath(f).parts[0] for f in self.files if len(PurePosixPath(f).parts) > 1)
+        parts = (PurePosixPath(file).parts for file in self.files)
+        return self._folder or min(folder for folder, *rest in parts if rest)
 
     def index(self) -> Iterator[dict[str, str]]:
         """The rows of index.csv; none when there is none."""
@@ -103,15 +107,14 @@ def _splits(data: Path, name: str) -> Iterator[tuple[tuple[str, str], str]]:
 def pairs(data: Path, name: str, keep: Callable[[str, str], bool]) -> Iterator[tuple[str, Pixels, Pixels]]:
     """(stem, picture (H, W, 3) uint8 RGB, matte uint8) of every chosen picture, by stem.
 
-    name: a pack, or PACK/FOLDER for one folder of a mask pack. keep(picture pack, stem) chooses.
-    Raises PackError.
+    name: as of an Archive. keep(picture pack, stem) chooses. Raises PackError.
     """
-    archive = Archive(data, name.split("/")[0])
-    if archive.name.startswith("masks-"):
-        pack = name.split("/")[1] if "/" in name else archive.pictures_of()
-        masks, source = archive.by_stem(pack), Archive(data, pack)
+    archive = Archive(data, name)
+    pack = archive.pictures_of()
+    if pack == archive.name:
+        source, masks = archive, archive.by_stem("masks")
     else:
-        pack, source, masks = archive.name, archive, archive.by_stem("masks")
+        source, masks = Archive(data, pack), archive.by_stem(pack)
     images = source.by_stem("images")
     for stem in track(sorted(masks), name, transient=True):
         if not keep(pack, stem):
@@ -141,7 +144,7 @@ def read_pairs(data: Path, name: str, packs: Packs, keep: Callable[[str, str], b
 
 def validation_pairs(data: Path, name: str) -> Iterator[tuple[str, Pixels, Pixels]]:
     """(stem, picture, matte) of the pictures that this pack's own index calls `val`. Raises PackError."""
-    chosen = {named for named, split in _splits(data, name.split("/")[0]) if split == "val"}
+    chosen = {named for named, split in _splits(data, name) if split == "val"}
     return pairs(data, name, lambda pack, stem: (pack, stem) in chosen)
 
 

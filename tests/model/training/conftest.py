@@ -25,7 +25,7 @@ def disc(seed: int, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
     return picture.astype(np.uint8), matte
 
 
-def _png(array: np.ndarray) -> bytes:
+def png(array: np.ndarray) -> bytes:
     return bytes(cv2.imencode(".png", array)[1])
 
 
@@ -44,7 +44,7 @@ def pair_files(count: int, validation: set[int]) -> dict[str, bytes]:
     files, rows = {}, ["name,split"]
     for index in range(count):
         picture, matte = disc(index)
-        files[f"images/p{index}.png"], files[f"masks/p{index}.png"] = _png(picture), _png(matte)
+        files[f"images/p{index}.png"], files[f"masks/p{index}.png"] = png(picture), png(matte)
         rows.append(f"p{index},{'val' if index in validation else 'train'}")
     return {**files, "index.csv": "\n".join(rows).encode()}
 
@@ -55,14 +55,14 @@ def data(tmp_path: Path) -> Path:
     root = tmp_path / "packs"
     root.mkdir()
     write_pack(root, "pairs-discs", pair_files(6, {5}), zipped=True)
-    cutouts = {f"images/c{i}.png": _png(np.dstack(disc(50 + i))) for i in range(2)}
+    cutouts = {f"images/c{i}.png": png(np.dstack(disc(50 + i))) for i in range(2)}
     write_pack(root, "foregrounds-discs", cutouts, zipped=False)
-    scenes = {f"images/s{i}.png": _png(disc(90 + i)[0]) for i in range(2)}
+    scenes = {f"images/s{i}.png": png(disc(90 + i)[0]) for i in range(2)}
     write_pack(root, "backgrounds-plain", scenes, zipped=False)
     write_pack(
-        root, "unlabelled-discs", {f"images/u{i}.png": _png(disc(20 + i)[0]) for i in range(3)}, zipped=True
+        root, "unlabelled-discs", {f"images/u{i}.png": png(disc(20 + i)[0]) for i in range(3)}, zipped=True
     )
-    masks = {f"unlabelled-discs/u{i}.png": _png(disc(20 + i)[1]) for i in range(3)}
+    masks = {f"unlabelled-discs/u{i}.png": png(disc(20 + i)[1]) for i in range(3)}
     rows = "pack,name,split\nunlabelled-discs,u0,train\nunlabelled-discs,u1,train\nunlabelled-discs,u2,val"
     write_pack(root, "masks-discs", {**masks, "index.csv": rows.encode()}, zipped=True)
     torch.save(published_encoder(seed=0), root / f"{LITE_TEACHER.start}.pth")

@@ -2,13 +2,12 @@ import dataclasses
 import math
 from pathlib import Path
 
-import cv2
 import pytest
 import torch
 
 from model.training.draws import Draw, inside, placed, sample
 from model.training.scenes import Scenes, read_library
-from tests.model.training.conftest import PACKS, disc, write_pack
+from tests.model.training.conftest import PACKS, disc, png, write_pack
 
 CPU = torch.device("cpu")
 
@@ -30,12 +29,7 @@ def test_validation_pictures_are_never_trained_on(data: Path) -> None:
 
 
 def test_a_scene_with_a_mask_is_a_pair_and_no_background(data: Path) -> None:
-    write_pack(
-        data,
-        "masks-chosen",
-        {"backgrounds-plain/s0.png": cv2.imencode(".png", disc(90)[1])[1].tobytes()},
-        zipped=False,
-    )
+    write_pack(data, "masks-chosen", {"backgrounds-plain/s0.png": png(disc(90)[1])}, zipped=False)
     packs = dataclasses.replace(PACKS, pairs={"masks-chosen/backgrounds-plain": 1.0, **PACKS.pairs})
     library = read_library(data, packs, CPU)
     assert library.pairs[0].names == ("s0",)
