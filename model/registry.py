@@ -243,7 +243,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
             file="lite.safetensors",
             source="Trained for this project: see docs/models/lite.md.",
             shipped=True,
-            sha256="45c658729c07844ede46608e3bf0e4b18398965d43f3dc4097f0bf53c0c5d8da",
+            sha256="be7090a187905d1922b48ec4b5d78c9d3d6f3e6d3d8c051ecb582b9804e5b781",
             size=11818042,
         ),
         licence="MIT",

@@ -133,8 +133,6 @@ def read_pairs(data: Path, name: str, packs: Packs, keep: Callable[[str, str], b
     side = packs.store_side
     names, pictures = [], []
     for stem, picture, matte in pairs(data, name, keep):
-        if stem.startswith(packs.excluded):
-            continue
         names.append(stem)
         pictures.append(np.dstack([square(picture, side), square(matte, side)]))
     if not names:

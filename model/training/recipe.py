@@ -70,8 +70,6 @@ class Packs:
     synthesis: Synthesis = field(default_factory=Synthesis)
     store_side: int = 320
     """Side, px, at which pictures are kept in memory."""
-    excluded: tuple[str, ...] = field(default=("Faces__",))
-    """Prefixes of picture names that are left out: this class of Caltech-101 has mattes of heads only."""
 
     def without(self, names: Sequence[str]) -> "Packs":
         """Less these packs, and less the masks for them, of whatever kind; they still judge the network.

@@ -69,11 +69,6 @@ def test_validation_pairs_are_whole_pictures(data: Path) -> None:
     assert matte.shape == (48, 48)
 
 
-def test_classes_can_be_excluded(data: Path) -> None:
-    without = dataclasses.replace(PACKS, excluded=("p1", "p2"))
-    assert read_pairs(data, "pairs-discs", without, everything).names == ("p0", "p3", "p4", "p5")
-
-
 def test_cutouts_and_scenes(data: Path) -> None:
     cutouts = read_pictures(data, "foregrounds-discs", PACKS, everything, alpha=True)
     scenes = read_pictures(data, "backgrounds-plain", PACKS, everything, alpha=False)
