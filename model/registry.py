@@ -243,7 +243,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
             file="lite.safetensors",
             source="Trained for this project: see docs/models/lite.md.",
             shipped=True,
-            sha256="be7090a187905d1922b48ec4b5d78c9d3d6f3e6d3d8c051ecb582b9804e5b781",
+            sha256="770c59ca98b15a6c5a2fd7d4658afdf9e9982b01389a50edfb5018fa59fb1b5d",
             size=11818042,
         ),
         licence="MIT",

@@ -15,6 +15,7 @@ VALIDATE_EVERY = 1000
 Name = Literal[
     "lite",
     "lite-teacher",
+    "lite-polish",
     "finetune",
     "basnet",
     "birefnet-dis",

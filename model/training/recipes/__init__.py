@@ -6,13 +6,14 @@ from model.training.recipe import Recipe
 from model.training.recipes.basnet import BASNET
 from model.training.recipes.birefnet import COD, DIS, GENERAL, HRSOD, MATTING
 from model.training.recipes.finetune import finetune
-from model.training.recipes.lite import LITE, LITE_TEACHER
+from model.training.recipes.lite import LITE, LITE_POLISH, LITE_TEACHER
 
 __all__ = ["RECIPES", "recipe_of"]
 
 RECIPES: Mapping[str, Recipe] = {
     "lite": LITE,
     "lite-teacher": LITE_TEACHER,
+    "lite-polish": LITE_POLISH,
     "basnet": BASNET,
     "birefnet-dis": DIS,
     "birefnet-hrsod": HRSOD,
