@@ -1,7 +1,7 @@
 """One tree of errors, from the wire's point of view.
 
     ObjectCutError                      500  internal_error
-    ├── InvalidOptions                  400  invalid_options
+    ├── InvalidOptions, InvalidUrl      400  invalid_options
     ├── Unauthorized                    401  unauthorized
     ├── InsufficientCredits             402  insufficient_credits
     ├── Forbidden                       403  bad_signature
@@ -71,6 +71,17 @@ class InvalidOptions(ObjectCutError):
     """An option is unknown, malformed, out of range, or contradicts another one."""
 
     status, code, title, report = 400, "invalid_options", "An option of the request is not valid.", False
+
+
+class InvalidUrl(InvalidOptions):
+    """A URL's text alone shows that nothing is to be fetched from it.
+
+    what: the URL as its sender knows it. reason: what is wrong with it, for the client.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(public=f"{what} is not valid: {reason}.")
+        self.reason = reason
 
 
 class Unauthorized(ObjectCutError):

@@ -92,9 +92,10 @@ def separate(picture: Picture, subject: Alpha, wish: CutoutOptions) -> Layers:
     """What is kept and what shows of it, before it is cropped."""
     source = picture.alpha if wish.source_alpha == "multiply" else None
     box = bounding_box(with_source(subject, source))
-    alpha = with_source(composing.invert(subject) if wish.to_remove == "foreground" else subject, source)
+    matte = composing.invert(subject) if wish.to_remove == "foreground" else subject
     coloured = wish.output not in GREY and wish.decontaminate
-    return Layers(decontaminate(picture.rgb, alpha) if coloured else picture.rgb, alpha, picture.rgb, box)
+    rgb = _unmixed(picture.rgb, matte, source) if coloured else picture.rgb
+    return Layers(rgb, with_source(matte, source), picture.rgb, box)
 
 
 def paint(layers: Layers, behind: Picture | None, wish: CutoutOptions) -> Canvas:
@@ -124,6 +125,14 @@ def encode(canvas: Canvas, wish: CutoutOptions) -> Encoded:
         return encoding.encode(canvas.pixels, canvas.format, wish.quality)
     except ValueError as exc:
         raise InvalidOptions(public=f"format: {exc}") from exc
+
+
+def _unmixed(rgb: RGB, matte: Alpha, source: Alpha | None) -> RGB:
+    """Without the background's share, but for what is transparent in the file: that has none in its colours."""
+    clean = decontaminate(rgb, matte)
+    if source is not None:
+        np.copyto(clean, rgb, where=(source < 1)[..., None])
+    return clean
 
 
 def _cutout(rgb: RGB, alpha: Alpha, original: RGB, behind: Picture | None, wish: CutoutOptions) -> Pixels:

@@ -43,7 +43,7 @@ _FACTS = {
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _IMAGES: dict[str, Any] = {media_type: {"schema": _FILE} for media_type in FORMATS}
 
-IDEMPOTENCY_KEY: dict[str, Any] = {
+_IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
@@ -120,7 +120,6 @@ MAKE_CUTOUT: dict[str, Any] = {
             "schema": {"type": "string", "default": "application/json"},
             "description": "JSON with a link, or the bytes: `image/*`, a media type, `application/zip`.",
         },
-        IDEMPOTENCY_KEY,
     ]
     + [
         {
@@ -141,7 +140,6 @@ MAKE_JOB: dict[str, Any] = {
         "content": MAKE_CUTOUT["requestBody"]["content"]
         | {"multipart/form-data": {"schema": _JOB_FORM}, "application/json": {"schema": _JOB_SCHEMA}},
     },
-    "parameters": [IDEMPOTENCY_KEY],
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -218,11 +216,13 @@ def _complete(document: dict[str, Any], keys: bool) -> None:
         "secret": {"type": "apiKey", "in": "header", "name": "X-Secret-Access"},
     }
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             _add_failures(path, operation)
             if path in _OPEN:
                 continue
             operation.setdefault("parameters", []).append(_TIMEOUT)
+            if method == "post":
+                operation["parameters"].append(_IDEMPOTENCY_KEY)
             if keys:
                 schemes = ("secret",) if path == "/remove" else ("key", "bearer")
                 operation["security"] = [{scheme: []} for scheme in schemes]

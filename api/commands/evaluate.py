@@ -60,6 +60,10 @@ def evaluate(
             predict(images, folder, options, jobs)
         pairs = [FilePair(*pair) for pair in paired(by_stem(folder), by_stem(masks), "prediction")]
         report = _score(pairs, attributes, jobs)
+        _show(report, per_image=per_image)
+        if json_file:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(json.dumps(report.as_json(per_image=per_image), indent=1) + "\n")
         if html_file:
             write_page(
                 html_file,
@@ -68,10 +72,6 @@ def evaluate(
                 photos=by_stem(images) if images else {},
                 files={pair.name: (pair.prediction, pair.mask) for pair in pairs},
             )
-    _show(report, per_image=per_image)
-    if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report.as_json(per_image=per_image), indent=1) + "\n")
 
 
 def by_stem(folder: Path) -> dict[str, Path]:
@@ -115,18 +115,9 @@ def read_gray(path: Path) -> "Gray":
 
     Raises ValueError.
     """
-    import cv2
-    import numpy as np
+    from model.training.pictures import matte_of
 
-    flag = cv2.IMREAD_UNCHANGED
-    picture = cv2.imread(str(path), flag)
-    if picture is not None and picture.ndim == 3 and picture.shape[2] == 4 and (picture[..., 3] < 255).any():
-        picture = picture[..., 3]
-    elif picture is not None and (picture.ndim != 2 or picture.dtype != np.uint8):
-        picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise ValueError(f"{path} is not a picture")
-    return np.ascontiguousarray(picture, np.uint8)
+    return matte_of(path.read_bytes(), str(path))
 
 
 def predict(images: Path, folder: Path, options: CutoutOptions, jobs: int | None) -> None:

@@ -33,14 +33,20 @@ def read_attributes(source: Path) -> dict[str, set[str]]:
                 if attribute != path.name:
                     bearers[attribute].add(path.stem)
     else:
-        with source.open(newline="", encoding="utf-8") as file:
+        with source.open(newline="", encoding="utf-8-sig") as file:
             for row in csv.reader(file):
                 if row and row[0] != "name":
                     for attribute in " ".join(row[1:]).replace(";", " ").split():
-                        bearers[attribute].add(Path(row[0]).stem)
+                        bearers[attribute].add(_stem(row[0]))
     if not bearers:
         raise ValueError(f"{source} names no attribute of any picture")
     return dict(bearers)
+
+
+def _stem(named: str) -> str:
+    """A picture's, whose suffix may be left out; so that `a.v2` is no picture `a`."""
+    path = Path(named)
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def write_page(
@@ -69,16 +75,17 @@ def _exhibit(name: str, photo: Path | None, prediction: Path, mask: Path) -> "Ex
     from model.evaluation.page import Exhibit
 
     shown = {"photo": photo, "prediction": prediction, "mask": mask}
-    return Exhibit(name, {what: _thumbnail(path) for what, path in shown.items() if path})
+    thumbnails = {what: _thumbnail(path) for what, path in shown.items() if path}
+    return Exhibit(name, {what: small for what, small in thumbnails.items() if small})
 
 
-def _thumbnail(path: Path) -> bytes:
-    """A PNG file of HEIGHT px. Raises ValueError for a file that is no picture."""
+def _thumbnail(path: Path) -> bytes | None:
+    """A PNG file of HEIGHT px; None of a file that OpenCV cannot read, such as a HEIC photo."""
     import cv2
 
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ValueError(f"{path} is not a picture")
+        return None
     width = max(1, round(picture.shape[1] * HEIGHT / picture.shape[0]))
     small = cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".png", small)[1])

@@ -89,23 +89,32 @@ class WorkerProcesses:
         pause = _FIRST_PAUSE
         while True:
             started = time.monotonic()
-            self._sockets[number].unlink(missing_ok=True)
-            child = await asyncio.create_subprocess_exec(
-                *self._command,
-                env=self._environments[number],
-                stdin=asyncio.subprocess.PIPE,
-                # Ctrl-C in a terminal is for the service alone: it ends its workers when it has finished.
-                start_new_session=True,
-            )
-            self._children[number] = child
-            self.starts[number] += 1
-            status = await child.wait()
-            del self._children[number]
-            if time.monotonic() - started > _PROVEN:
-                pause = _FIRST_PAUSE
-            _LOG.error("worker %d has ended with status %d; again in %.1f s", number, status, pause)
+            try:
+                status = await self._run(number)
+            except OSError as exc:  # no memory, process or descriptor was left: that passes
+                _LOG.error("worker %d could not be started: %s; again in %.1f s", number, exc, pause)
+            else:
+                if time.monotonic() - started > _PROVEN:
+                    pause = _FIRST_PAUSE
+                _LOG.error("worker %d has ended with status %d; again in %.1f s", number, status, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _run(self, number: int) -> int:
+        """From its start to its end; its exit status. Raises OSError: it cannot be started."""
+        self._sockets[number].unlink(missing_ok=True)
+        child = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environments[number],
+            stdin=asyncio.subprocess.PIPE,
+            # Ctrl-C in a terminal is for the service alone: it ends its workers when it has finished.
+            start_new_session=True,
+        )
+        self._children[number] = child
+        self.starts[number] += 1
+        status = await child.wait()
+        del self._children[number]
+        return status
 
     async def _end(self, child: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):

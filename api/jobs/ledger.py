@@ -1,7 +1,7 @@
 """What has been accepted and what has become of it: every change is a transaction on the disk."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from sqlite3 import Connection, Row
 
 from api.errors import IdempotencyMismatch, Overloaded, RateLimited
@@ -86,7 +86,7 @@ class JobLedger:
         """Notes what has been stored, before it is paid for. False: the picture is not wanted any more."""
 
         def update(connection: Connection) -> bool:
-            done = connection.execute(f"UPDATE items SET cutout = ? {_MINE}", (cutout, *_place(task)))  # noqa: S608 (constants)
+            done = connection.execute(f"UPDATE items SET cutout = ? {_MINE}", (cutout, *task.place))  # noqa: S608 (constants)
             return done.rowcount == 1
 
         return await self._database.write(update)
@@ -123,6 +123,19 @@ class JobLedger:
                 connection, task, "status = 'queued', attempts = attempts - 1", only="AND cutout IS NULL"
             )
         )
+
+    async def disown(self, kept: Set[tuple[int, int]]) -> None:
+        """Queues again what has been taken on by nobody: all but the `kept` places, as if it had not been begun.
+
+        Only for the one process that works on jobs, while it claims nothing.
+        """
+
+        def disown(connection: Connection) -> None:
+            for row in connection.execute(rows.RUNNING).fetchall():
+                if (task := of_task(row, b"", None)).place not in kept:
+                    _change(connection, task, "status = 'queued', attempts = attempts - 1")
+
+        await self._database.write(disown)
 
     async def recover(self, given_up: Callable[[Task], str]) -> int:
         """Puts right what a process that has ended left behind; how many pictures that were.
@@ -276,25 +289,19 @@ _MINE = "WHERE job = ? AND position = ? AND status = 'running'"
 """The picture, if it is being worked on: it may have been cancelled, and its job removed."""
 
 
-def _place(task: Task) -> tuple[int, int]:
-    return task.number, task.position
-
-
 def _has_succeeded(connection: Connection, task: Task) -> bool:
     """When ending it is repeated, as the first time was not answered in time."""
-    row = connection.execute(
-        "SELECT status FROM items WHERE job = ? AND position = ?", _place(task)
-    ).fetchone()
+    row = connection.execute("SELECT status FROM items WHERE job = ? AND position = ?", task.place).fetchone()
     return row is not None and row["status"] == "succeeded"
 
 
 def _change(connection: Connection, task: Task, sets: str, *values: object, only: str = "") -> bool:
     """Changes a picture that is being worked on, and counts that; False when it is not (any more)."""
-    done = connection.execute(f"UPDATE items SET {sets} {_MINE} {only}", (*values, *_place(task)))  # noqa: S608 (constants)
+    done = connection.execute(f"UPDATE items SET {sets} {_MINE} {only}", (*values, *task.place))  # noqa: S608 (constants)
     if done.rowcount != 1:
         return False
     connection.execute(
         "UPDATE items SET changed = ? WHERE job = ? AND position = ?",
-        (rows.bump(connection, task.number), *_place(task)),
+        (rows.bump(connection, task.number), *task.place),
     )
     return True

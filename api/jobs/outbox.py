@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from sqlite3 import Connection
 
+from api.errors import JobsUnavailable
 from api.jobs import rows
 from api.jobs.database import Database
+from api.jobs.insistence import insist
 from api.jobs.records import Delivery
 
 _OF_ONE_CALLER = 2
@@ -20,6 +22,7 @@ class Outbox:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database, self._clock = database, clock
         self._busy: Counter[str] = Counter()
+        self._taken: set[str] = set()
 
     async def next_due(self) -> float | None:
         """When the next delivery is due; None when there is none."""
@@ -57,9 +60,15 @@ class Outbox:
                 rows.of_job(connection, row, now),
             )
 
-        claimed = await self._database.write(claim)
+        try:
+            claimed = await self._database.write(claim)
+        except JobsUnavailable:
+            # Given up waiting for, it may have been written all the same, and nobody would deliver it.
+            await insist(self._disown)
+            raise
         if claimed:
             self._busy[claimed.bucket] += 1
+            self._taken.add(claimed.id)
         return claimed
 
     async def delivered(self, delivery: Delivery) -> None:
@@ -79,6 +88,7 @@ class Outbox:
     def release(self, delivery: Delivery) -> None:
         """Its turn is over, whatever became of it."""
         self._busy -= Counter([delivery.bucket])
+        self._taken.discard(delivery.id)
 
     async def recover(self) -> None:
         """Frees what a process that has ended was sending. Only before sending begins."""
@@ -88,6 +98,16 @@ class Outbox:
                     "UPDATE deliveries SET sending = FALSE, due = ? WHERE sending", (self._clock(),)
                 )
             )
+
+    async def _disown(self) -> None:
+        """Frees what is marked as being sent and is not, as if it had not been begun."""
+        await self._database.write(
+            lambda connection: connection.execute(
+                "UPDATE deliveries SET sending = FALSE, attempts = attempts - 1"
+                f" WHERE sending AND id NOT IN ({', '.join('?' * len(self._taken))})",  # noqa: S608 (marks)
+                tuple(self._taken),
+            )
+        )
 
     def _full(self) -> tuple[str, tuple[str, ...]]:
         """A condition on `bucket`: those who have room."""

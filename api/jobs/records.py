@@ -81,6 +81,11 @@ class Task:
     source: str | bytes
     background: str | bytes | None
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """What the ledger knows it by."""
+        return self.number, self.position
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from api.accounts import Accounts
-from api.errors import NotFound, ObjectCutError, forget_frames
+from api.errors import JobsUnavailable, NotFound, ObjectCutError, forget_frames
 from api.jobs.changes import Changes
 from api.jobs.config import JobsConfig
 from api.jobs.insistence import insist
@@ -57,6 +57,7 @@ class Runner:
     ) -> None:
         self._tools, self._config, self._finished, self._clock = tools, config, finished, clock
         self._running: dict[asyncio.Task[None], str] = {}
+        self._begun: set[tuple[int, int]] = set()
 
     async def take(self) -> Task | None:
         """The next picture, with a place of the pipeline; None when there is none after all."""
@@ -64,7 +65,7 @@ class Runner:
         await turns.take_spare()
         task = None
         try:
-            task = await self._tools.ledger.claim()
+            task = await self._claim()
         finally:
             if task is None:
                 turns.release_spare()
@@ -83,6 +84,7 @@ class Runner:
             own.cancel()
             await asyncio.gather(own, return_exceptions=True)
             del self._running[own]
+            self._begun.discard(task.place)
             self._tools.pipeline.turns.release_spare()
             self._tools.changes.notify(task.id)
             self._finished()
@@ -103,6 +105,18 @@ class Runner:
             pass
         except ObjectCutError as exc:
             logger.warning("result %s was not removed: %s", key, exc)
+
+    async def _claim(self) -> Task | None:
+        ledger = self._tools.ledger
+        try:
+            task = await ledger.claim()
+        except JobsUnavailable:
+            # Given up waiting for, it may have been written all the same, and nobody would work on it.
+            await insist(lambda: ledger.disown(self._begun))
+            raise
+        if task:
+            self._begun.add(task.place)
+        return task
 
     async def _attempt(self, task: Task) -> None:
         started = time.perf_counter()

@@ -2,10 +2,13 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+logger = logging.getLogger("objectcut.jobs")
 
 _POLL_SECONDS = 0.25
 
@@ -17,14 +20,21 @@ def tenure(path: Path) -> Iterator[Callable[[], bool]]:
     POSIX's kind of lock: a child that was forked meanwhile does not hold it.
     """
     descriptor: int | None = None
+    told: int | None = None
 
     def attempt() -> bool:
-        nonlocal descriptor
-        if descriptor is None:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        nonlocal descriptor, told
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
+            if descriptor is None:
+                descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):  # it is another's
+                return False
+        except OSError as exc:  # no descriptor or lock is left: that may pass, and jobs wait meanwhile
+            if exc.errno != told:
+                told = exc.errno
+                logger.error("no job is worked on: %s", exc)
             return False
         return True
 

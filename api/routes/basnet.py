@@ -111,6 +111,6 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     },
     **{
         status: {"description": "A failure.", "content": {"application/json": {"schema": _FAILURE}}}
-        for status in (400, 401, 402, 408, 413, 415, 422, 429, 500, 503, 504)
+        for status in (400, 401, 402, 408, 409, 413, 415, 422, 429, 500, 503, 504)
     },
 }

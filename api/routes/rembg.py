@@ -219,6 +219,9 @@ def _failure(error: errors.ObjectCutError, request_id: str) -> Response:
     detail: str | list[Finding] = error.public
     if isinstance(error, BadParameters):
         status, detail = 422, error.findings
+    elif isinstance(error, errors.IdempotencyMismatch):
+        finding = {"type": error.code, "loc": ["header", "Idempotency-Key"], "msg": error.public}
+        detail = [finding]
     elif isinstance(error, UNREADABLE):
         status = 400  # 422 means a list to these clients
     body = {"detail": detail, "code": error.code, "request_id": request_id}
@@ -270,6 +273,6 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     },
     **{
         status: {"description": "A failure.", "content": {"application/json": {"schema": _FAILURE}}}
-        for status in (400, 401, 402, 408, 413, 422, 429, 500, 503, 504)
+        for status in (400, 401, 402, 408, 409, 413, 422, 429, 500, 503, 504)
     },
 }

@@ -174,6 +174,9 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes) -> tuple[Image.Image, By
     image.load()
     if image.format == "PNG" and data[24] == 16 and data[25] != 0:
         return _deep_png(image, data)
+    if image.format == "PNG" and data[24] in (2, 4) and data[25] == 0 and "transparency" in image.info:
+        # Pillow spreads the samples over 0 to 255, and leaves the one that is transparent as it was.
+        image.info["transparency"] *= 255 // ((1 << data[24]) - 1)
     if image.mode == "F":
         samples = np.nan_to_num(np.asarray(image), nan=0.0, posinf=1.0, neginf=0.0)
         # Two conventions are about: 0 to 1, and 0 to 255.

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import numpy as np
@@ -170,11 +170,11 @@ class _Slot:
             try:
                 return child.decode(data, deadline)
             except TimeoutError:
-                self._replace()
+                self._renew()
                 raise DeadlineExceeded("the image took too long to decode") from None
             except (OSError, EOFError, ValueError, LookupError, TypeError):  # it died, or talks nonsense
                 status = child.wait()
-                self._replace()
+                self._renew()
             # The kernel's out-of-memory killer picks the largest process, not the guilty file: that file
             # gets a second chance. Any other death is the file's own doing.
             if status != -signal.SIGKILL:
@@ -186,10 +186,21 @@ class _Slot:
             return self._replace()
         return self._child
 
+    def _renew(self) -> None:
+        """A new process, or else the next picture asks for one."""
+        with suppress(Overloaded):
+            self._replace()
+
     def _replace(self) -> "_Child":
+        """Raises Overloaded: the system has no memory, descriptor or process left for it."""
         if self._child:
             self._child.kill()
-        self._child = _Child(self._family, self._limits)
+            self._child = None
+        try:
+            self._child = _Child(self._family, self._limits)
+        except OSError as exc:
+            logger.warning("no decoding process could be started: %s", exc)
+            raise Overloaded(f"no decoding process: {exc}", retry_after=1.0) from exc
         return self._child
 
 
@@ -201,9 +212,13 @@ class _Child:
         self._pid: int | None = None  # unknown until it is ready
         self._sock, theirs = socket.socketpair()
         # Only what is in use takes memory.
-        with theirs, _anonymous_file(max(limits.max_bytes, limits.max_pixels * _PIXEL)) as file:
-            self._shared = mmap.mmap(file, 0)
-            self._server = family.fork(theirs, file)
+        try:
+            with theirs, _anonymous_file(max(limits.max_bytes, limits.max_pixels * _PIXEL)) as file:
+                self._shared = mmap.mmap(file, 0)
+                self._server = family.fork(theirs, file)
+        except BaseException:
+            self._sock.close()
+            raise
 
     def wait_ready(self, deadline: Deadline) -> None:
         """Raises DeadlineExceeded (the process goes on starting), ObjectCutError (it cannot start)."""
@@ -241,8 +256,8 @@ class _Child:
 
     def ended(self) -> bool:
         """Whether its end of the socket is closed."""
-        self._sock.settimeout(0)
         try:
+            self._sock.settimeout(0)
             return not self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False

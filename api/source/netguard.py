@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import httpcore
 import httpx
 
-from api.errors import InvalidOptions, SourceForbidden, SourceUnreachable
+from api.errors import InvalidUrl, SourceForbidden, SourceUnreachable
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -144,14 +144,14 @@ class NetGuard:
     def check_url(self, text: str, what: str = "The image's URL") -> httpx.URL:
         """The caller's URL, parsed once and for all. what: how the caller knows it.
 
-        Raises InvalidOptions for what its text alone shows, SourceForbidden for a host of our own.
+        Raises InvalidUrl for what its text alone shows, SourceForbidden for a host of our own.
         """
         try:
             url = _parse(text)
         except ValueError as exc:
-            raise InvalidOptions(public=f"{what} is not valid: {exc}.") from None
+            raise InvalidUrl(what, str(exc)) from None
         if port_of(url) not in self._ports:
-            raise InvalidOptions(public=f"{what} is not valid: this port is not allowed.")
+            raise InvalidUrl(what, "this port is not allowed")
         return self._not_ours(url)
 
     def check_redirect(self, base: httpx.URL, location: str) -> httpx.URL:

@@ -102,6 +102,7 @@ export class Brush {
   }
 
   undo() {
+    if (!this.picture) return;
     const stroke = this.item?.strokes.pop();
     if (!stroke) return;
     this.item.undone.push(stroke);
@@ -112,6 +113,7 @@ export class Brush {
   }
 
   redo() {
+    if (!this.picture) return;
     const stroke = this.item?.undone.pop();
     if (!stroke) return;
     this.item.strokes.push(stroke);

@@ -61,8 +61,20 @@ async function render() {
   brush.load(item, null);
   results.show(item, null);
   onTouchUp();
-  if (wanted === "done") return openPicture(item, ticket, before);
-  if (wanted === "nothing") return stage.clear();
+  try {
+    if (wanted === "done") await openPicture(item, ticket, before);
+    else if (wanted === "photo") await openPhoto(item, ticket);
+    else stage.clear();
+  } catch (error) { // a phone may have no memory left for a large photo
+    console.error(error);
+    if (ticket !== turn) return;
+    stageShows = "nothing"; // who opens it again tries again
+    stage.clear();
+    notify("stage.unshown", { name: item.name });
+  }
+}
+
+async function openPhoto(item, ticket) {
   const bitmap = await createImageBitmap(item.photo);
   if (ticket === turn) stage.showPhoto(bitmap);
   bitmap.close();

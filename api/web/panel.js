@@ -11,8 +11,11 @@ export class Panel {
     this.wish = wish;
     this.form = byId("wishes");
     this.known = [];
+    this.pointed = false; // whether the last thing that happened here was done with a pointer
     // The formats belong to the form and stand outside of it, so their events do not pass it.
     document.querySelector(".panel").addEventListener("input", () => this.#read());
+    this.form.addEventListener("pointerdown", () => this.pointed = true);
+    this.form.addEventListener("keydown", () => this.pointed = false);
     this.form.addEventListener("submit", (event) => event.preventDefault());
     byId("backdrop").addEventListener("click", () => byId("backdrop-file").click());
     byId("backdrop-file").addEventListener("change", ({ target }) => this.#takePicture(target));
@@ -33,6 +36,7 @@ export class Panel {
 
   #read() {
     const { model, edges, background, colour, blur, crop, margin, format } = this.form.elements;
+    const before = this.wish.background;
     this.wish.set({
       model: model.value,
       edges: edges.value,
@@ -43,7 +47,9 @@ export class Panel {
       margin: Number(margin.value),
       format: format.value,
     });
-    if (background.value === "picture" && !this.wish.picture) byId("backdrop-file").click();
+    // Arrow keys pass this choice on their way to another, and there is a button for them.
+    const chosen = this.wish.background === "picture" && before !== "picture" && this.pointed;
+    if (chosen && !this.wish.picture) byId("backdrop-file").click();
     this.#show();
   }
 

@@ -17,7 +17,7 @@ from model.training.batches import Batch
 from model.training.draws import Draw, inside, sample
 from model.training.effects import photographed
 from model.training.layouts import Sample, class_names, samples
-from model.training.pictures import PICTURES, PackError, Pixels, decoded, fitting_matte, square
+from model.training.pictures import PICTURES, PackError, Pixels, decoded, fitting_matte, matte_of, square
 from model.training.recipe import Folders
 from model.training.synthesis import composed
 
@@ -56,6 +56,7 @@ class FolderSource:
         self.samples = [sample for _, of_one in found for sample in of_one]
         self._described = [f"{name}: {len(of_one)} pictures" for name, of_one in found]
         self.validation = [sample for name in folders.validation for sample in samples(data, name)]
+        self._classified = classes > 0
         self.kinds = _numbered(class_names(self.samples), classes)
         self._pool = ThreadPoolExecutor(READERS, "read")
         self._expected: dict[tuple[int, int], list[Future[Pixels]]] = {}
@@ -161,7 +162,7 @@ class FolderSource:
         return sample(scenes, inside(draw, count, least=0.35), side, padding="reflection")
 
     def _classes(self, turn: int) -> Tensor | None:
-        if not self.kinds:
+        if not self._classified:
             return None
         kinds = [self.samples[self._index(place)].kind for place in self._places(turn)]
         return torch.tensor([self.kinds.get(kind or "", -1) for kind in kinds], device=self.device)
@@ -170,7 +171,7 @@ class FolderSource:
         """(S, S, 4) RGB and matte. Raises PackError."""
         side = self.folders.load_side
         bgr = decoded(sample.image.read_bytes(), cv2.IMREAD_COLOR, str(sample.image))
-        matte = decoded(sample.mask.read_bytes(), cv2.IMREAD_GRAYSCALE, str(sample.mask))
+        matte = matte_of(sample.mask.read_bytes(), str(sample.mask))
         matte = fitting_matte(matte, (bgr.shape[1], bgr.shape[0]), str(sample.mask))
         return np.dstack([square(bgr, side)[..., ::-1], square(matte, side)])
 

@@ -54,8 +54,8 @@ def _layout(alike: str = "", *, kinds: bool = False, **splits: str) -> Layout:
 LAYOUTS: Mapping[str, Layout] = {
     # Salient objects
     "DUTS": _layout(
-        train="DUTS-TR/DUTS-TR-Image DUTS-TR/DUTS-TR-Mask;DUTS-TR/im DUTS-TR/gt",
-        test="DUTS-TE/DUTS-TE-Image DUTS-TE/DUTS-TE-Mask;DUTS-TE/im DUTS-TE/gt",
+        train="DUTS-TR/DUTS-TR-Image DUTS-TR/DUTS-TR-Mask;TR-DUTS/im TR-DUTS/gt",
+        test="DUTS-TE/DUTS-TE-Image DUTS-TE/DUTS-TE-Mask;TE-DUTS/im TE-DUTS/gt",
     ),
     "ECSSD": _layout(test="ECSSD/images ECSSD/ground_truth_mask;images ground_truth_mask;ECSSD/im ECSSD/gt"),
     "HKU-IS": _layout(test="HKU-IS/imgs HKU-IS/gt;imgs gt;HKU-IS/im HKU-IS/gt"),
@@ -75,12 +75,14 @@ LAYOUTS: Mapping[str, Layout] = {
     # Salient objects in high resolution
     "DAVIS-S": _layout(test="DAVIS-S/imgs DAVIS-S/gt;imgs gt;DAVIS-S/im DAVIS-S/gt"),
     "HRSOD": _layout(
-        train="HRSOD_train HRSOD_train_mask;HRSOD-TR/im HRSOD-TR/gt",
-        test="HRSOD_test HRSOD_test_mask;HRSOD-TE/im HRSOD-TE/gt",
+        train="HRSOD_train HRSOD_train_mask;HRSOD_release/HRSOD_train HRSOD_release/HRSOD_train_mask;"
+        "TR-HRSOD/im TR-HRSOD/gt",
+        test="HRSOD_test HRSOD_test_mask;HRSOD_release/HRSOD_test HRSOD_release/HRSOD_test_mask;"
+        "TE-HRSOD/im TE-HRSOD/gt",
     ),
     "UHRSD": _layout(
-        train="UHRSD_TR_2K/image UHRSD_TR_2K/mask;UHRSD-TR/im UHRSD-TR/gt",
-        test="UHRSD_TE_2K/image UHRSD_TE_2K/mask;UHRSD-TE/im UHRSD-TE/gt",
+        train="UHRSD_TR_2K/image UHRSD_TR_2K/mask;TR-UHRSD/im TR-UHRSD/gt",
+        test="UHRSD_TE_2K/image UHRSD_TE_2K/mask;TE-UHRSD/im TE-UHRSD/gt",
     ),
     # Dichotomous segmentation: "GROUP#Group name#CLASS#Class name#id"
     "DIS5K": _layout(
@@ -91,32 +93,37 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     # Camouflaged objects
     "CAMO": _layout(
-        train="CAMO-V.1.0-CVIU2019/Images/Train CAMO-V.1.0-CVIU2019/GT;Images/Train GT;CAMO-TR/im CAMO-TR/gt",
-        test="CAMO-V.1.0-CVIU2019/Images/Test CAMO-V.1.0-CVIU2019/GT;Images/Test GT;CAMO-TE/im CAMO-TE/gt",
+        train="CAMO-V.1.0-CVIU2019/Images/Train CAMO-V.1.0-CVIU2019/GT;Images/Train GT;TR-CAMO/im TR-CAMO/gt",
+        test="CAMO-V.1.0-CVIU2019/Images/Test CAMO-V.1.0-CVIU2019/GT;Images/Test GT;TE-CAMO/im TE-CAMO/gt",
     ),
     "COD10K": _layout(
         "COD10K-CAM-",
         train="COD10K-v3/Train/Image COD10K-v3/Train/GT_Object;Train/Image Train/GT_Object;"
-        "COD10K-TR/im COD10K-TR/gt",
+        "TR-COD10K/im TR-COD10K/gt",
         test="COD10K-v3/Test/Image COD10K-v3/Test/GT_Object;Test/Image Test/GT_Object;"
-        "COD10K-TE/im COD10K-TE/gt",
+        "TE-COD10K/im TE-COD10K/gt",
     ),
     "NC4K": _layout(test="NC4K/Imgs NC4K/GT;Imgs GT;NC4K/im NC4K/gt"),
-    "CHAMELEON": _layout(test="CHAMELEON/Imgs CHAMELEON/GT;CHAMELEON/Image CHAMELEON/GT;Imgs GT;Image GT"),
+    "CHAMELEON": _layout(
+        test="CHAMELEON/Imgs CHAMELEON/GT;CHAMELEON/Image CHAMELEON/GT;Imgs GT;Image GT;"
+        "CHAMELEON/im CHAMELEON/gt"
+    ),
     # Mattes
     "P3M": _layout(
-        train="P3M-10k/train/blurred_image P3M-10k/train/mask;train/blurred_image train/mask",
+        train="P3M-10k/train/blurred_image P3M-10k/train/mask;train/blurred_image train/mask;"
+        "TR-P3M-10k/im TR-P3M-10k/gt",
         test="P3M-10k/validation/P3M-500-NP/original_image P3M-10k/validation/P3M-500-NP/mask;"
-        "validation/P3M-500-NP/original_image validation/P3M-500-NP/mask",
+        "validation/P3M-500-NP/original_image validation/P3M-500-NP/mask;TE-P3M-500-NP/im TE-P3M-500-NP/gt",
         testp="P3M-10k/validation/P3M-500-P/blurred_image P3M-10k/validation/P3M-500-P/mask;"
-        "validation/P3M-500-P/blurred_image validation/P3M-500-P/mask",
+        "validation/P3M-500-P/blurred_image validation/P3M-500-P/mask;TE-P3M-500-P/im TE-P3M-500-P/gt",
     ),
     "AM-2k": _layout(
-        train="AM-2k/train/original AM-2k/train/mask;train/original train/mask",
-        test="AM-2k/validation/original AM-2k/validation/mask;validation/original validation/mask",
+        train="AM-2k/train/original AM-2k/train/mask;train/original train/mask;TR-AM-2k/im TR-AM-2k/gt",
+        test="AM-2k/validation/original AM-2k/validation/mask;validation/original validation/mask;"
+        "TE-AM-2k/im TE-AM-2k/gt",
     ),
 }
-"""As published. `im` and `gt` below SPLIT's folder is how BiRefNet's authors repack what they use."""
+"""As published. `im` and `gt` below TR-NAME or TE-NAME is how BiRefNet's authors repack what they use."""
 
 
 def samples(data: Path, named: str) -> list[Sample]:

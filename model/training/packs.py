@@ -13,7 +13,7 @@ guards that api/source puts around strangers' bytes.
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +23,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from model.training.pictures import PICTURES, PackError, Pixels, decoded, fitting_matte, square
+from model.training.pictures import PICTURES, PackError, Pixels, decoded, fitting_matte, matte_of, square
 from model.training.recipe import Packs
 
 _OWN = Path(__file__).parent
@@ -66,7 +66,7 @@ class Archive:
         return {
             PurePosixPath(f).stem: f
             for f in self.files
-            if PurePosixPath(f).parent.as_posix() == folder and PurePosixPath(f).suffix in PICTURES
+            if PurePosixPath(f).parent.as_posix() == folder and PurePosixPath(f).suffix.lower() in PICTURES
         }
 
     def pictures_of(self) -> str:
@@ -104,6 +104,19 @@ def _splits(data: Path, name: str) -> Iterator[tuple[tuple[str, str], str]]:
         yield (row.get("pack") or pack, row["name"]), row["split"]
 
 
+def masked(data: Path, names: Iterable[str]) -> set[tuple[str, str]]:
+    """(picture pack, stem) of every picture that one of these packs has a mask for, where the pack is there."""
+    found = set()
+    for name in names:
+        try:
+            archive = Archive(data, name)
+        except PackError:
+            continue
+        pack = archive.pictures_of()
+        found |= {(pack, stem) for stem in archive.by_stem("masks" if pack == archive.name else pack)}
+    return found
+
+
 def pairs(data: Path, name: str, keep: Callable[[str, str], bool]) -> Iterator[tuple[str, Pixels, Pixels]]:
     """(stem, picture (H, W, 3) uint8 RGB, matte uint8) of every chosen picture, by stem.
 
@@ -123,9 +136,8 @@ def pairs(data: Path, name: str, keep: Callable[[str, str], bool]) -> Iterator[t
             raise PackError(f"{archive.name}: {masks[stem]} has no picture images/{stem}.* in {pack}")
         bgr = source.decode(images[stem], cv2.IMREAD_COLOR)
         picture = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        matte = archive.decode(masks[stem], cv2.IMREAD_GRAYSCALE)
-        size = (picture.shape[1], picture.shape[0])
-        yield stem, picture, fitting_matte(matte, size, f"{archive.name}: {masks[stem]}")
+        size, named = (picture.shape[1], picture.shape[0]), f"{archive.name}: {masks[stem]}"
+        yield stem, picture, fitting_matte(matte_of(archive.read(masks[stem]), named), size, named)
 
 
 def read_pairs(data: Path, name: str, packs: Packs, keep: Callable[[str, str], bool]) -> Pack:

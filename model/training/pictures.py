@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PICTURES", "PackError", "Pixels", "decoded", "fitting_matte", "square"]
+__all__ = ["PICTURES", "PackError", "Pixels", "decoded", "fitting_matte", "matte_of", "square"]
 
 PICTURES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -22,6 +22,22 @@ def decoded(body: bytes, flags: int, named: str) -> Pixels:
     picture = cv2.imdecode(np.frombuffer(body, np.uint8), flags) if body else None
     if picture is None:
         raise PackError(f"{named} is not a picture that can be read")
+    return np.asarray(picture, np.uint8)
+
+
+def matte_of(body: bytes, named: str) -> Pixels:
+    """The values of a mask's file, (h, w): its alpha where it is transparent anywhere, else its grey.
+
+    Raises PackError, with the name, when it is no picture.
+    """
+    data = np.frombuffer(body, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if body else None
+    if picture is not None and picture.ndim == 3 and picture.shape[2] == 4:
+        alpha = picture[..., 3]
+        if alpha.min() < np.iinfo(alpha.dtype).max:
+            return np.ascontiguousarray(alpha if alpha.dtype == np.uint8 else alpha >> 8, np.uint8)
+    if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
+        return decoded(body, cv2.IMREAD_GRAYSCALE, named)
     return np.asarray(picture, np.uint8)
 
 

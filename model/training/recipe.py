@@ -70,6 +70,8 @@ class Packs:
     synthesis: Synthesis = field(default_factory=Synthesis)
     store_side: int = 320
     """Side, px, at which pictures are kept in memory."""
+    left_out: tuple[str, ...] = ()
+    """Packs of pairs that `without` took away: their pictures have subjects and make no scenes."""
 
     def without(self, names: Sequence[str]) -> "Packs":
         """Less these packs, and less the masks for them, of whatever kind; they still judge the network.
@@ -87,7 +89,8 @@ class Packs:
         pairs, foregrounds, backgrounds = map(kept, self._kinds())
         if not pairs or not foregrounds or not backgrounds:
             raise ValueError("pairs, foregrounds and backgrounds are wanted: too much was left out")
-        return replace(self, pairs=pairs, foregrounds=foregrounds, backgrounds=backgrounds)
+        left_out = (*self.left_out, *(name for name in self.pairs if name not in pairs))
+        return replace(self, pairs=pairs, foregrounds=foregrounds, backgrounds=backgrounds, left_out=left_out)
 
     def _kinds(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
         return self.pairs, self.foregrounds, self.backgrounds

@@ -16,7 +16,14 @@ from torch import Tensor
 from model.training.batches import Batch
 from model.training.draws import Draw, inside, sample
 from model.training.effects import photographed
-from model.training.packs import Pack, not_for_training, read_pairs, read_pictures, validation_pairs
+from model.training.packs import (
+    Pack,
+    masked,
+    not_for_training,
+    read_pairs,
+    read_pictures,
+    validation_pairs,
+)
 from model.training.pictures import square
 from model.training.recipe import Packs
 from model.training.synthesis import composed
@@ -37,20 +44,24 @@ def read_library(data: Path, packs: Packs, device: torch.device) -> Library:
     """The packs, without validation's pictures and unused ones, on the device. Raises PackError."""
     left_out = not_for_training(data, packs)
     taken: set[tuple[str, str]] = set()
+    subjects = masked(data, packs.left_out)
 
     def keep(pack: str, stem: str) -> bool:
         """A picture with masks in two packs is used once, with the mask of the pack listed first.
 
-        One with a mask is nobody's background.
+        One with a mask is nobody's background, nor is one whose mask was left out.
         """
         new = (pack, stem) not in left_out and (pack, stem) not in taken
         taken.add((pack, stem))
         return new
 
+    def keep_scene(pack: str, stem: str) -> bool:
+        return (pack, stem) not in subjects and keep(pack, stem)
+
     library = Library(
         tuple(read_pairs(data, name, packs, keep) for name in packs.pairs),
         tuple(read_pictures(data, name, packs, keep, alpha=True) for name in packs.foregrounds),
-        tuple(read_pictures(data, name, packs, keep, alpha=False) for name in packs.backgrounds),
+        tuple(read_pictures(data, name, packs, keep_scene, alpha=False) for name in packs.backgrounds),
     )
     for kind in (library.pairs, library.foregrounds, library.backgrounds):
         for pack in kind:

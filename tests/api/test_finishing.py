@@ -111,6 +111,19 @@ def test_a_transparent_part_of_the_source_is_no_subject() -> None:
         assert box.left + box.width == pytest.approx(right, abs=3)
 
 
+@pytest.mark.parametrize("hidden", [0, 255])
+def test_colours_of_a_transparent_source_are_the_subject_s_own(hidden: int) -> None:
+    y, x = np.mgrid[0:40, 0:60].astype(np.float32)
+    shown = np.clip(12.5 - np.hypot(x - 30, y - 20), 0, 1)
+    rgb: RGB = np.full((40, 60, 3), hidden, np.uint8)
+    rgb[shown > 0] = (180, 90, 60)
+    whole: Alpha = np.clip(14.5 - np.hypot(x - 30, y - 20), 0, 1)
+    pixels = compose(Picture(rgb, shown), whole, None, CutoutOptions()).pixels
+    soft = (pixels[..., 3] > 0) & (pixels[..., 3] < 255)
+    assert soft.any()
+    assert np.array_equal(pixels[soft][:, :3], rgb[soft])
+
+
 def test_what_a_format_cannot_hold_is_the_caller_s_business() -> None:
     long: RGB = np.zeros((1, 17_000, 3), np.uint8)
     with pytest.raises(InvalidOptions, match="webp"):

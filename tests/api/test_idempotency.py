@@ -92,6 +92,14 @@ async def test_another_request_is_refused(
     assert (await served.http.post("/v1/cutouts", files=FILE)).headers[REPLAYED] == "true"
 
 
+async def test_rembg_s_clients_are_told_in_a_list(served: Served) -> None:
+    for photo_, status in ((PHOTO, 200), (OTHER["image"][1], 422)):
+        answer = await served.http.post("/api/remove", files={"file": ("a.jpg", photo_)})
+        assert answer.status_code == status
+    assert answer.json()["code"] == "idempotency_mismatch"
+    assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
+
+
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 256, "tab\there"])
 async def test_keys_that_are_none(served: Served, engine: Engine, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("latin-1")}

@@ -176,6 +176,15 @@ async def test_a_flood_of_urlencoded_fields() -> None:
         assert (await served.http.post("/v1/cutouts", data=data)).status_code == 413
 
 
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0"])
+async def test_floods_of_json_values(value: bytes) -> None:
+    body = b'{"image_url": [' + b",".join([value] * 50_001) + b"]}"
+    async with serving() as served:
+        headers = {"Content-Type": "application/json"}
+        answer = await served.http.post("/v1/cutouts", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+
+
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where every temporary file would be."""

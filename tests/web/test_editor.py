@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Route, expect
+from playwright.sync_api import FileChooser, Route, expect
 
 from tests.web.server import ask, astronaut, encoded, pixels
 from tests.web.visit import Visit, upload
@@ -131,6 +131,21 @@ def test_a_picture_behind(portrait: Visit) -> None:
     portrait.shot("picture")
     given = ask(portrait.origin, PORTRAIT, {"background_image": encoded(sky)}, format="png")
     assert apart(pixels(portrait.download()[1])[..., :3], pixels(given)) < 1
+
+
+def test_a_picture_behind_is_asked_for_once(portrait: Visit) -> None:
+    asked: list[FileChooser] = []
+    portrait.page.on("filechooser", lambda chooser: asked.append(chooser))
+    portrait.choose("background", "picture")
+    portrait.page.get_by_role("switch", name="Crop to the subject").check()
+    portrait.page.wait_for_timeout(200)
+    assert len(asked) == 1
+    portrait.choose("background", "colour")
+    portrait.at('input[name="background"][value="colour"]').focus()
+    portrait.page.keyboard.press("ArrowRight")
+    portrait.page.wait_for_timeout(200)
+    expect(portrait.at('input[name="background"][value="picture"]')).to_be_checked()
+    assert len(asked) == 1
 
 
 def test_an_unreadable_picture_behind(portrait: Visit) -> None:
@@ -291,6 +306,22 @@ def test_touch_ups_outlive_other_edges_and_other_photos(portrait: Visit) -> None
     portrait.done(2)
     made = pixels(portrait.download()[1])
     assert made[HIDDEN[1], HIDDEN[0]].tolist() == [*astronaut()[HIDDEN[1], HIDDEN[0]], 255]
+
+
+def test_undo_waits_for_the_picture(portrait: Visit) -> None:
+    portrait.choose("tool", "keep")
+    portrait.page.mouse.click(*portrait.where(*HIDDEN))
+    held: list[Route] = []
+    portrait.page.route("**/v1/cutouts", lambda route: held.append(route))
+    portrait.choose("edges", "sharp")
+    expect(portrait.at('#strip li[data-state="done"]')).to_have_count(0)
+    portrait.page.keyboard.press("Control+z")
+    portrait.page.wait_for_timeout(50)
+    for route in held:
+        route.continue_()
+    portrait.done()
+    expect(portrait.at("#undo")).to_be_enabled()
+    assert pixels(portrait.download()[1])[HIDDEN[1], HIDDEN[0], 3] == 255
 
 
 def test_a_second_finger_takes_back_the_stroke_of_the_first(portrait: Visit) -> None:

@@ -31,6 +31,22 @@ def test_one_failure_is_not_its_neighbours(visit: Visit) -> None:
     visit.done()
 
 
+def test_a_photo_that_there_is_no_memory_to_show(visit: Visit) -> None:
+    visit.expected.append("no memory is left")
+    visit.page.evaluate("""() => {
+      const real = window.ImageData;
+      window.ImageData = class { constructor() { throw new RangeError("no memory is left"); } };
+      window.roomAgain = () => { window.ImageData = real; };
+    }""")
+    visit.add()
+    expect(visit.at('#strip li[data-state="done"]')).to_have_count(1)
+    expect(visit.at("#notice")).to_contain_text("not enough memory to show portrait.png")
+    expect(visit.at("#download")).to_be_disabled()
+    visit.page.evaluate("roomAgain()")
+    visit.at("#strip .thumb").click()
+    visit.done()
+
+
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service that wants a key and takes little."""

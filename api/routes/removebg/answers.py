@@ -14,6 +14,7 @@ Findings = tuple[int, str, str]
 """Status, code, title."""
 
 _KINDS: tuple[tuple[type[errors.ObjectCutError], Findings], ...] = (
+    (errors.InvalidUrl, (400, "invalid_image_url", "Invalid image_url")),
     (errors.InvalidOptions, (400, "invalid_parameters", "Invalid parameters")),
     (errors.SourceTooLarge, (400, "file_too_large", "The image behind the URL is too large")),
     (errors.SourceError, (400, "failed_image_download", "Failed to download image from given image_url")),

@@ -16,7 +16,10 @@ _CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
         "Largest result: 0.25, 1.5, 4 megapixels, as large as may be, 50.",
         ("preview", "small", "regular", "medium", "hd", "full", "4k", "auto", "50MP"),
     ),
-    "type": ("The subject; only its shadow depends on it.", ("auto", "person", "product", "car")),
+    "type": (
+        "The subject; only its shadow depends on it.",
+        ("auto", "person", "product", "car", "animal", "graphic", "graphics", "transportation", "other"),
+    ),
     "type_level": ("`none` leaves X-Type out.", ("1", "none", "2", "latest")),
     "format": ("`auto` is PNG where something is transparent.", ("auto", "png", "jpg", "webp", "zip")),
     "channels": ("The picture, or its matte alone.", ("rgba", "alpha")),
@@ -74,7 +77,7 @@ _FAILURE = _json(
     _object(errors={"type": "array", "minItems": 1, "items": _object(title=_TEXT, code=_TEXT, detail=_TEXT)}),
 )
 _FAILURES: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 403, 429, 500, 503), _FAILURE)
-_FAILURES_OF_BODIES = _FAILURES | dict.fromkeys((402, 408, 413, 415), _FAILURE)
+_FAILURES_OF_BODIES = _FAILURES | dict.fromkeys((402, 408, 409, 413, 415, 422), _FAILURE)
 _HEADERS = {
     "X-Credits-Charged": "Credits.",
     "X-Type": "`other`; absent with type_level=none.",

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.accounts import Balance
-from api.errors import SourceError
+from api.errors import InvalidUrl, SourceError
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
@@ -102,11 +102,14 @@ async def _upload(request: Request, gate: Gate, deadline: Deadline) -> Upload:
 
 
 async def _background(pipeline: Pipeline, wish: Parameters, deadline: Deadline) -> bytes | None:
-    """The bytes of the picture for the background. Raises Refused: its download failed."""
+    """The bytes of the picture for the background. Raises Refused: its URL, its download."""
     if wish.background_url is None:
         return wish.background_file
     try:
         return await pipeline.bytes_of(wish.background_url, deadline)
+    except InvalidUrl as exc:
+        detail = f"bg_image_url: {exc.reason}."
+        raise Refused("invalid_bg_image_url", "Invalid bg_image_url", detail) from exc
     except SourceError as exc:
         title = "Failed to download background image from given bg_image_url"
         raise Refused("failed_bg_download", title, exc.public) from exc

@@ -92,6 +92,7 @@ export default {
   "model.birefnet-dis": "Ein Gegenstand mit dünnen Teilen: ein Stuhl, ein Fahrrad, ein Kran.",
   "model.birefnet-hrsod": "Das Auffälligste in einem großen Bild.",
   "model.birefnet-cod": "Was sich versteckt: Tiere, die aussehen wie ihre Umgebung.",
+  "stage.unshown": "Um {name} zu zeigen, reicht der Speicher nicht. Andere Tabs schließen oder ein kleineres Foto nehmen.",
   "save.format": "Dateiformat",
   "save.zip": "Farbe und Maske als zwei Dateien, für Bildbearbeitungen",
   "save.download": "Herunterladen",

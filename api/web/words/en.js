@@ -92,6 +92,7 @@ export default {
   "model.birefnet-dis": "One object with thin parts: a chair, a bicycle, a crane.",
   "model.birefnet-hrsod": "The most striking thing in a large picture.",
   "model.birefnet-cod": "What hides: animals that look like their surroundings.",
+  "stage.unshown": "There is not enough memory to show {name}. Close other tabs, or take a smaller photo.",
   "save.format": "File format",
   "save.zip": "Colour and matte as two files, for picture editors",
   "save.download": "Download",

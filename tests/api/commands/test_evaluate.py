@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from api.cli import app
-from api.commands.evaluate import read_gray
+from api.commands.evaluate import FilePair, read_gray
+from api.commands.scoresheet import read_attributes, write_page
+from model.evaluation.benchmark import evaluate as score
 
 DATA = Path(__file__).parents[2] / "data" / "metrics"
 REFERENCE: dict[str, dict[str, float]] = json.loads((DATA / "metrics.json").read_text())
@@ -64,6 +66,23 @@ def test_page_and_attributes(folders: tuple[Path, Path], tmp_path: Path) -> None
     assert page.count("data:image/png;base64,") == 2 * len(REFERENCE)
     assert "<polyline" in page
     assert page.index("perfect: S 1.0000") < page.index("boxes: S 0.6745")
+
+
+def test_attributes_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,attributes\nphoto.v2,SC\nphoto.v3.JPG,SC\n", encoding="utf-8-sig")
+    assert read_attributes(tmp_path / "a.csv") == {"SC": {"photo.v2", "photo.v3"}}
+
+
+def test_a_photo_that_opencv_cannot_read_is_left_out_of_the_page(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.heic").write_bytes(b"no photo for OpenCV")
+    predictions, masks = folders
+    files = {stem: (predictions / f"{stem}.png", masks / f"{stem}.png") for stem in REFERENCE}
+    report = score([FilePair(stem, *pair) for stem, pair in files.items()])
+    photos = dict.fromkeys(REFERENCE, tmp_path / "a.heic")
+    write_page(tmp_path / "page.html", report, title="t", photos=photos, files=files)
+    assert (tmp_path / "page.html").read_text().count("data:image/png;base64,") == 2 * len(REFERENCE)
 
 
 def test_attributes_of_strangers_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -139,6 +158,7 @@ GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8)
         pytest.param(cv2.merge([GRAY] * 3 + [np.full_like(GRAY, 255)]), id="opaque"),
         pytest.param(cv2.merge([np.zeros_like(GRAY)] * 3 + [GRAY]), id="a cutout: its alpha"),
         pytest.param(GRAY.astype(np.uint16) * 257, id="16 bits"),
+        pytest.param(cv2.merge([np.zeros_like(GRAY)] * 3 + [GRAY]).astype(np.uint16) * 257, id="both"),
     ],
 )
 def test_read_gray(picture: NDArray[np.uint8], tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The supervisor: dead workers come back, and none outlives the service."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -66,6 +68,22 @@ async def test_one_that_cannot_start_is_not_started_in_a_hurry() -> None:
     await until(lambda: own.starts == [2])
     await asyncio.sleep(0.4)
     assert own.starts == [2]
+    await own.close()
+
+
+async def test_a_start_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(errno.EAGAIN, "no process is left")]
+    start = asyncio.create_subprocess_exec
+
+    async def failing(*command: str, **given: Any) -> asyncio.subprocess.Process:
+        if failures:
+            raise failures.pop()
+        return await start(*command, **given)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", failing)
+    own = processes(1)
+    await own.start()
+    await until(lambda: own.starts == [1] and len(own.pids) == 1)
     await own.close()
 
 

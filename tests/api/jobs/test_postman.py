@@ -2,18 +2,21 @@
 
 import hmac
 import json
+import time
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
+from sqlite3 import Connection, Row
 
 import pytest
 
-from api.errors import SourceTimeout
+from api.errors import JobsUnavailable, SourceTimeout
+from api.jobs import rows
 from api.jobs.config import WebhookConfig
 from api.jobs.database import Database
 from api.jobs.ledger import JobLedger
 from api.jobs.outbox import Outbox
 from api.jobs.postman import Postman
-from api.jobs.records import Delivery
+from api.jobs.records import Delivery, JobRecord
 from api.jobs.signing import WebhookKeys, shown
 from api.jobs.views import Views
 from tests.api.jobs.conftest import new_job
@@ -149,3 +152,24 @@ async def test_a_job_that_is_removed_is_not_told(post: Post) -> None:
     await post.finish("job_1")
     await post.ledger.remove("job_1", "key_a")
     assert await post.outbox.claim() is None
+
+
+async def test_a_claim_that_came_too_late_is_given_back(
+    post: Post, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for id in ("job_1", "job_2"):
+        await post.finish(id)
+    first = await post.claim()
+    of_job, delays = rows.of_job, [0.5]
+
+    def slow(connection: Connection, row: Row, now: float) -> JobRecord:
+        time.sleep(delays.pop() if delays else 0)
+        return of_job(connection, row, now)
+
+    monkeypatch.setattr(rows, "of_job", slow)
+    monkeypatch.setattr(database, "_timeout", 0.2)
+    with pytest.raises(JobsUnavailable):
+        await post.outbox.claim()
+    second = await post.claim()
+    assert (first.attempts, second.attempts) == (1, 1)
+    assert first.id != second.id

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from api.jobs.tenure import tenure, until
 
 HOLDER = """
@@ -41,6 +43,16 @@ async def test_the_lock_ends_with_its_process_however_that_ends(tmp_path: Path) 
             child.kill()
             await until(attempt)
         assert attempt()
+
+
+async def test_what_passes_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lock = tmp_path / "not there yet" / "jobs.lock"
+    with tenure(lock) as attempt:
+        assert not attempt()
+        assert not attempt()
+        assert len(caplog.records) == 1
+        lock.parent.mkdir()
+        await until(attempt)
 
 
 def test_it_is_given_back(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import httpx
 import pytest
 
 from api.errors import StoreUnavailable
+from api.jobs.ledger import JobLedger
+from api.jobs.records import Task
 from model import errors as model_errors
 from tests.api.routes.accepted import ended, made, until
 from tests.api.routes.sent import FILE, PAGES, PHOTO, URL, web
@@ -56,6 +59,24 @@ async def test_an_error_that_nobody_foresaw_is_one_pictures(settings: dict[str, 
         engine.fails = None
         again = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
         assert again["status"] == "succeeded"
+
+
+async def test_a_claim_that_came_too_late_is_given_back(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, delays = JobLedger._claim, [1.0]
+
+    def slow(ledger: JobLedger, connection: Connection) -> Task | None:
+        task = claim(ledger, connection)
+        if task and delays:
+            time.sleep(delays.pop())  # and then it is written, though nobody waits any longer
+        return task
+
+    monkeypatch.setattr(JobLedger, "_claim", slow)
+    async with serving(settings | {"jobs": {"timeout": 0.5, "attempts": 1}}, fetcher=web()) as served:
+        job = await made(served.http, content=PHOTO)
+        assert (await ended(served.http, job["id"]))["status"] == "succeeded"
+        assert not delays
 
 
 async def test_requests_go_first(settings: dict[str, Any]) -> None:

@@ -59,6 +59,17 @@ async def test_by_url_and_by_file_are_the_same_picture() -> None:
         served.assert_at_rest()
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data"])
+async def test_what_a_get_says_of_its_body_means_nothing(kind: str) -> None:
+    async with serving(fetcher=web()) as served:
+        for query, status in (({"url": URL}, 200), ({}, 422)):
+            answer = await served.http.request(
+                "GET", "/api/remove", params=query, content=b'{"url": 5}', headers={"Content-Type": kind}
+            )
+            assert answer.status_code == status, answer.text
+        served.assert_at_rest()
+
+
 async def test_only_the_mask() -> None:
     async with serving() as served:
         mask = await post(served, {"om": "true"}, bgc="1,2,3,255")

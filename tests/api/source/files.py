@@ -69,6 +69,14 @@ def deep_png(samples: Array, colour: int, *, before: Sequence[bytes] = ()) -> by
     return png(samples.shape[1], samples.shape[0], 16, colour, data, before=before)
 
 
+def shallow_png(samples: Array, depth: int, *, before: Sequence[bytes] = ()) -> bytes:
+    """A grey PNG of 1, 2 or 4 bits. samples: (H, W) of less than 2**depth."""
+    bits = samples[..., None] >> np.arange(depth)[::-1] & 1
+    rows = np.packbits(bits.reshape(len(samples), -1).astype(np.uint8), axis=1)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    return png(samples.shape[1], samples.shape[0], depth, 0, data, before=before)
+
+
 def s15(*numbers: float) -> bytes:
     """The fixed-point numbers of ICC profiles."""
     return b"".join(struct.pack(">i", round(number * 65_536)) for number in numbers)

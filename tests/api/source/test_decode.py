@@ -26,6 +26,7 @@ from tests.api.source.files import (
     lab_to_srgb,
     png_chunk,
     scene,
+    shallow_png,
     srgb_to_lab,
     wide_profile,
     wide_to_srgb,
@@ -112,6 +113,14 @@ ALPHA_FILES = {
     "la_16": (deep_png(np.dstack([DEEP, DEEP[::-1]]), 4), three(by_257(DEEP)), by_257(DEEP[::-1])),
     "rgb_key": (encode(SCENE, "PNG", transparency=RED), SCENE, unless((SCENE == RED).all(2))),
     "grey_key": (encode(GREY, "PNG", transparency=DARK), three(GREY), unless(GREY == DARK)),
+    **{
+        f"grey_{depth}_key": (
+            shallow_png(GREY >> (8 - depth), depth, before=[key_chunk(np.uint8(1))]),
+            three((GREY >> (8 - depth)) * (255 // (2**depth - 1))),
+            unless(GREY >> (8 - depth) == 1),
+        )
+        for depth in (1, 2, 4)
+    },
     "grey_16_key": (
         deep_png(DEEP, 0, before=[key_chunk(DEEP[5, 5])]),
         three(by_257(DEEP)),

@@ -1,9 +1,11 @@
 """Processes that may die, and a service that does not notice."""
 
 import asyncio
+import errno
 import gc
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +29,7 @@ from api.errors import (
     UnsupportedImage,
 )
 from api.source.decode import decode
+from api.source.forkserver import Family, ForkServer
 from api.source.isolation import DecodePool, IsolationConfig
 from api.types import Picture
 from model.deadline import Deadline
@@ -290,6 +293,7 @@ PROGRAM = """
 import asyncio, time
 print("once", flush=True)
 from api.source.limits import DecodeLimits
+from api.source.forkserver import Family, ForkServer
 from api.source.isolation import DecodePool
 from model.deadline import Deadline
 
@@ -312,3 +316,25 @@ def resident_of_file(name: str, size: int) -> int:
     files = (Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
     found = (file.stat() for file in files if file.exists() and name in os.fspath(file.readlink()))
     return sum(stat.st_blocks * 512 for stat in found if stat.st_size == size)
+
+
+async def test_a_process_that_cannot_be_started_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = DecodePool(LIMITS, workers=1)
+    await pool.start()
+    failures = [OSError(errno.EMFILE, "too many open files")]
+    fork = Family.fork
+
+    def failing(family: Family, sock: socket.socket, memory: int) -> ForkServer:
+        if failures:
+            raise failures.pop()
+        return fork(family, sock, memory)
+
+    await pool.decode(PHOTO, deadline=Deadline.after(30))
+    monkeypatch.setattr(Family, "fork", failing)
+    child = pool._slots[0]._child
+    assert child
+    child.kill()
+    with pytest.raises(Overloaded):
+        await pool.decode(PHOTO, deadline=Deadline.after(30))
+    assert np.array_equal((await pool.decode(PHOTO, deadline=Deadline.after(30))).rgb, SCENE)
+    await pool.close()

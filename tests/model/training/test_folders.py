@@ -116,6 +116,23 @@ def test_classes_are_numbers_by_name(tmp_path: Path) -> None:
         pass
 
 
+def test_a_head_of_classes_is_told_that_none_is_known(data: Path) -> None:
+    with source(data, classes=2) as opened:
+        classes = opened.batch(0, 32).classes
+        assert classes is not None
+        assert classes.tolist() == [-1] * 4
+
+
+def test_a_matte_that_is_a_cutout_is_its_alpha(data: Path) -> None:
+    with source(data) as opened:
+        expected = opened.batch(0, 32).mattes
+    for path in (data / "masks").iterdir():
+        matte = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(path), cv2.merge([np.full_like(matte, 255)] * 3 + [matte]))
+    with source(data) as opened:
+        assert torch.equal(opened.batch(0, 32).mattes, expected)
+
+
 @pytest.mark.parametrize(
     ("file", "body", "says"),
     [

@@ -29,6 +29,23 @@ def test_every_split_is_found_in_each_of_its_places(tmp_path: Path, name: str, n
             assert found.mask == root / masks / f"{stem}.png"
 
 
+@pytest.mark.parametrize(
+    ("named", "images", "masks"),
+    [
+        ("HRSOD/train", "HRSOD_release/HRSOD_train", "HRSOD_release/HRSOD_train_mask"),
+        ("HRSOD/test", "TE-HRSOD/im", "TE-HRSOD/gt"),
+        ("DUTS/train", "TR-DUTS/im", "TR-DUTS/gt"),
+        ("CAMO/test", "TE-CAMO/im", "TE-CAMO/gt"),
+        ("CHAMELEON/test", "CHAMELEON/im", "CHAMELEON/gt"),
+        ("P3M/test", "TE-P3M-500-NP/im", "TE-P3M-500-NP/gt"),
+        ("AM-2k/test", "TE-AM-2k/im", "TE-AM-2k/gt"),
+    ],
+)
+def test_names_that_are_in_use(tmp_path: Path, named: str, images: str, masks: str) -> None:
+    touch(tmp_path, f"{images}/a.jpg", f"{masks}/a.png")
+    assert [sample.image.name for sample in samples(tmp_path, named)] == ["a.jpg"]
+
+
 def test_classes_of_dis5k(tmp_path: Path) -> None:
     for stem in ("1#Accessories#1#Bag#23_o", "2#Aircraft#6#Kite#11_o", "1#Accessories#1#Bag#24_o", "plain"):
         touch(tmp_path, f"DIS-TR/im/{stem}.jpg", f"DIS-TR/gt/{stem}.png")

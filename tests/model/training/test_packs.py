@@ -31,6 +31,12 @@ def test_masks_of_another_pack_find_their_pictures(data: Path) -> None:
     assert pack.names == ("u0", "u1")
 
 
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    files = {file.replace(".png", ".PNG"): body for file, body in pair_files(2, set()).items()}
+    write_pack(tmp_path, "pairs-discs", files, zipped=False)
+    assert read_pairs(tmp_path, "pairs-discs", PACKS, everything).names == ("p0", "p1")
+
+
 def test_validation_pictures_are_named_by_their_picture_pack(data: Path) -> None:
     assert not_for_training(data, PACKS) == {("pairs-discs", "p5"), ("unlabelled-discs", "u2")}
 

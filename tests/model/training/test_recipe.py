@@ -127,6 +127,8 @@ def test_packs_can_be_left_out_with_the_masks_for_them() -> None:
         "masks-unlabelled/unlabelled-imagenet",
     }
     assert set(lite.backgrounds) - set(fewer.backgrounds) == {"backgrounds-shelves", "unlabelled-imagenet"}
+    assert set(fewer.left_out) == set(lite.pairs) - set(fewer.pairs)
+    assert fewer.without(["pairs-cats"]).left_out[:2] == fewer.left_out
     assert (fewer.foregrounds, fewer.validation) == (lite.foregrounds, lite.validation)
 
 

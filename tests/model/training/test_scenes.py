@@ -36,6 +36,15 @@ def test_a_scene_with_a_mask_is_a_pair_and_no_background(data: Path) -> None:
     assert [pack.names for pack in library.backgrounds] == [("s1",)]
 
 
+def test_a_scene_whose_mask_is_left_out_is_no_background_either(data: Path) -> None:
+    write_pack(data, "masks-chosen", {"backgrounds-plain/s0.png": png(disc(90)[1])}, zipped=False)
+    packs = dataclasses.replace(PACKS, pairs={"masks-chosen/backgrounds-plain": 1.0, **PACKS.pairs})
+    library = read_library(data, packs.without(["masks-chosen", "masks-discs"]), CPU)
+    assert [pack.names for pack in library.backgrounds] == [("s1",)]
+    (data / "masks-discs.zip").unlink()  # what is left out need not be there
+    assert len(read_library(data, packs.without(["masks-chosen", "masks-discs"]), CPU).pairs) == 1
+
+
 def test_validation_pictures_are_squares_with_their_mattes(scenes: Scenes) -> None:
     (square,) = scenes.held_out()
     assert square.shape == (64, 64, 4)

@@ -4,6 +4,7 @@ Whatever the status: `application/json` with exactly `{"errors": [{"title", "cod
 texts, Retry-After on 429 and 503, no word from the inside of the service, and nothing held afterwards.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from api import errors
 from api.accounts import Accounts, AccountsConfig
 from api.routes.removebg.answers import wants_json
+from api.source.fetch import FetchConfig, HttpFetcher
 from api.source.limits import DecodeLimits
 from model import errors as model_errors
 from tests.api.routes.removebg.conftest import Client, account
@@ -206,3 +208,26 @@ async def test_other_contracts_keep_their_own_failures(client: Client) -> None:
 
 def test_an_empty_accept_is_no_wish() -> None:
     assert not wants_json("")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://img.example:8080/a.jpg", id="port"),
+        pytest.param("https://user:word@img.example/a.jpg", id="credentials"),
+        pytest.param("https://bücher.example/a.jpg", id="not ASCII"),
+        pytest.param("http://img example/a.jpg", id="a blank"),
+    ],
+)
+async def test_a_url_that_is_refused_by_its_text_has_its_parameters_code(url: str) -> None:
+    async with serving(fetcher=HttpFetcher(FetchConfig())) as served:
+        for path, wrong, right in (
+            ("removebg", "image_url", {}),
+            ("improve", "image_url", {}),
+            ("removebg", "bg_image_url", {"image_file_b64": base64.b64encode(PHOTO).decode()}),
+        ):
+            answer = await served.http.post(f"/v1.0/{path}", json={wrong: url} | right)
+            assert answer.status_code == 400
+            assert only_error(answer)["code"] == f"invalid_{wrong}", answer.text
+            assert ("background" in answer.text or "bg_" in answer.text) == wrong.startswith("bg_")
+        served.assert_at_rest()
