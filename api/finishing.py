@@ -128,7 +128,7 @@ def encode(canvas: Canvas, wish: CutoutOptions) -> Encoded:
 
 
 def _unmixed(rgb: RGB, matte: Alpha, source: Alpha | None) -> RGB:
-    """Without the background's share, but for what is transparent in the file: that has none in its colours."""
+    """Without the background's share, which the colours of what is transparent in the file do not have."""
     clean = decontaminate(rgb, matte)
     if source is not None:
         np.copyto(clean, rgb, where=(source < 1)[..., None])

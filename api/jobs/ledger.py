@@ -125,7 +125,7 @@ class JobLedger:
         )
 
     async def disown(self, kept: Set[tuple[int, int]]) -> None:
-        """Queues again what has been taken on by nobody: all but the `kept` places, as if it had not been begun.
+        """Queues again what is taken on by nobody: all but the `kept` places, as if it had not been begun.
 
         Only for the one process that works on jobs, while it claims nothing.
         """

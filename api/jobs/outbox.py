@@ -101,13 +101,15 @@ class Outbox:
 
     async def _disown(self) -> None:
         """Frees what is marked as being sent and is not, as if it had not been begun."""
-        await self._database.write(
-            lambda connection: connection.execute(
-                "UPDATE deliveries SET sending = FALSE, attempts = attempts - 1"
-                f" WHERE sending AND id NOT IN ({', '.join('?' * len(self._taken))})",  # noqa: S608 (marks)
-                tuple(self._taken),
+
+        def disown(connection: Connection) -> None:
+            marked = connection.execute("SELECT id FROM deliveries WHERE sending").fetchall()
+            connection.executemany(
+                "UPDATE deliveries SET sending = FALSE, attempts = attempts - 1 WHERE id = ?",
+                [(row["id"],) for row in marked if row["id"] not in self._taken],
             )
-        )
+
+        await self._database.write(disown)
 
     def _full(self) -> tuple[str, tuple[str, ...]]:
         """A condition on `bucket`: those who have room."""

@@ -105,7 +105,7 @@ def _splits(data: Path, name: str) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def masked(data: Path, names: Iterable[str]) -> set[tuple[str, str]]:
-    """(picture pack, stem) of every picture that one of these packs has a mask for, where the pack is there."""
+    """(picture pack, stem) of every picture that one of these packs has a mask for, if the pack is there."""
     found = set()
     for name in names:
         try:

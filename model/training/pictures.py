@@ -30,15 +30,15 @@ def matte_of(body: bytes, named: str) -> Pixels:
 
     Raises PackError, with the name, when it is no picture.
     """
-    data = np.frombuffer(body, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if body else None
-    if picture is not None and picture.ndim == 3 and picture.shape[2] == 4:
-        alpha = picture[..., 3]
-        if alpha.min() < np.iinfo(alpha.dtype).max:
-            return np.ascontiguousarray(alpha if alpha.dtype == np.uint8 else alpha >> 8, np.uint8)
-    if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
-        return decoded(body, cv2.IMREAD_GRAYSCALE, named)
-    return np.asarray(picture, np.uint8)
+    picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED) if body else None
+    if picture is not None and picture.dtype == np.uint16:
+        picture = (picture.astype(np.uint16) >> 8).astype(np.uint8)
+    if picture is not None and picture.dtype == np.uint8:
+        if picture.ndim == 2:
+            return np.asarray(picture, np.uint8)
+        if picture.shape[2] == 4 and picture[..., 3].min() < 255:
+            return np.ascontiguousarray(picture[..., 3], np.uint8)
+    return decoded(body, cv2.IMREAD_GRAYSCALE, named)
 
 
 def square(picture: Pixels, side: int) -> Pixels:

@@ -115,7 +115,7 @@ ALPHA_FILES = {
     "grey_key": (encode(GREY, "PNG", transparency=DARK), three(GREY), unless(GREY == DARK)),
     **{
         f"grey_{depth}_key": (
-            shallow_png(GREY >> (8 - depth), depth, before=[key_chunk(np.uint8(1))]),
+            shallow_png(GREY >> (8 - depth), depth, before=[key_chunk(np.asarray(1))]),
             three((GREY >> (8 - depth)) * (255 // (2**depth - 1))),
             unless(GREY >> (8 - depth) == 1),
         )

@@ -127,7 +127,7 @@ def test_a_matte_that_is_a_cutout_is_its_alpha(data: Path) -> None:
     with source(data) as opened:
         expected = opened.batch(0, 32).mattes
     for path in (data / "masks").iterdir():
-        matte = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        matte = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
         cv2.imwrite(str(path), cv2.merge([np.full_like(matte, 255)] * 3 + [matte]))
     with source(data) as opened:
         assert torch.equal(opened.batch(0, 32).mattes, expected)
