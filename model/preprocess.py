@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model.registry import ModelSpec
 
-__all__ = ["AlphaNet", "resize"]
+__all__ = ["AlphaNet", "resize", "whitened"]
 
 
 def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -22,6 +22,12 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     x = torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0)
     y = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
     return np.ascontiguousarray(y[0].permute(1, 2, 0).numpy())
+
+
+def whitened(pictures: Tensor, white: float) -> Tensor:
+    """Pictures (B, ...) brightened so that the greatest value of each is `white`; all black stays so."""
+    greatest = pictures.flatten(1).amax(1).float().clamp(min=white / 255)
+    return pictures * (white / greatest).view(-1, *[1] * (pictures.ndim - 1))
 
 
 class AlphaNet(nn.Module):
@@ -38,6 +44,7 @@ class AlphaNet(nn.Module):
         super().__init__()
         self.net = net.eval()
         self.precision = next(net.parameters()).dtype
+        self.own_white = spec.own_white
         mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
         # (x / 255 - mean) / std, as one multiplication and one addition
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1), persistent=False)
@@ -45,6 +52,8 @@ class AlphaNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Alphas of the pictures, shapes as in the class."""
+        if self.own_white:
+            pictures = whitened(pictures, 255)
         x = pictures.permute(0, 3, 1, 2) * self.scale + self.shift
         logits: Tensor = self.net(x.to(self.precision))
         return logits.squeeze(1).float().sigmoid()

@@ -52,6 +52,7 @@ class ModelSpec:
     second_look: a picture is looked at a second time, closer and mirrored, where the network's uncertainty
         (model/second_look.py) is greater than this; None for never.
     mean, std: of R, G and B, on a scale of 0 to 1.
+    own_white: whether 1 on that scale is each picture's own greatest value, rather than 255.
     licence: SPDX identifier of code and weights.
     paper: the reference to cite.
     """
@@ -67,6 +68,7 @@ class ModelSpec:
     description: str
     sides: tuple[int, int] | None = None
     second_look: float | None = None
+    own_white: bool = False
 
     def input_size(self, resolution: int | None) -> tuple[int, int]:
         """(height, width) in px for a request that asks for a square of that side; None: for any other.
@@ -261,6 +263,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
         licence="MIT",
         paper="X. Qin et al., BASNet: Boundary-Aware Salient Object Detection, CVPR 2019",
         description="The network of the original service, with the weights that its authors published.",
+        own_white=True,  # as its authors trained it, and the original service ran it
     ),
     **{spec.name: spec for spec in _BIREFNETS},
 }

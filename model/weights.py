@@ -123,8 +123,9 @@ def import_weights(file: Path, spec: ModelSpec, directory: Path, *, revision: st
     state = _parse(data, file.name)
     if file.suffix != _SAFE:
         data = _serialised(state)
-    pins = read_lock(directory)
-    pins[spec.name] = replace(_place(spec, data, state, directory), revision=revision)
+    read_lock(directory)  # a damaged one is found before the work
+    pin = replace(_place(spec, data, state, directory), revision=revision)
+    pins = read_lock(directory) | {spec.name: pin}  # another import may have ended meanwhile
     entries = {
         name: {key: value for key, value in asdict(pin).items() if value is not None}
         for name, pin in pins.items()

@@ -23,12 +23,14 @@ class Hub:
     """files: the `model.safetensors` of each repository, at the branch main and at `commit`.
 
     tells_sha256: as a hub does of large files; a plain mirror does not, and sends the bytes itself.
+    older: files that the branch has left behind, by their commits.
     faults: what becomes of the next requests for bytes, one each. asked: every request, as (method, path,
     Range).
     """
 
     def __init__(self, files: Mapping[str, bytes], *, tells_sha256: bool = True) -> None:
         self.files = dict(files)
+        self.older: dict[str, bytes] = {}
         self.tells_sha256 = tells_sha256
         self.faults: deque[Fault] = deque()
         self.asked: list[tuple[str, str, str | None]] = []
@@ -63,7 +65,16 @@ class Hub:
 
     def commit(self, repo: str) -> str:
         """Moves with the file, as a branch's does."""
-        return hashlib.sha1(self.files[repo], usedforsecurity=False).hexdigest()
+        return commit_of(self.files[repo])
+
+    def publish(self, repo: str, data: bytes) -> None:
+        """A new version; the one of before is still had by its commit."""
+        self.older[self.commit(repo)] = self.files[repo]
+        self.files[repo] = data
+
+
+def commit_of(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 class _Server(ThreadingHTTPServer):
@@ -87,19 +98,18 @@ class _Handler(BaseHTTPRequestHandler):
         revision, _, file = rest.partition("/")
         if repo not in hub.files:
             self._head(404, {"X-Error-Code": "RepoNotFound", "Content-Length": "0"})
-        elif revision not in ("main", hub.commit(repo)):
+        elif revision not in ("main", hub.commit(repo), *hub.older):
             self._head(404, {"X-Error-Code": "RevisionNotFound", "Content-Length": "0"})
         elif file != "model.safetensors":
             self._head(404, {"X-Error-Code": "EntryNotFound", "Content-Length": "0"})
         elif self.command == "HEAD" or not hub.gives_bytes(self.path):
-            self._describe(repo)
+            self._describe(hub.older.get(revision, hub.files[repo]))
         else:
-            self._send(hub.files[repo], hub.faults.popleft() if hub.faults else "")
+            self._send(hub.older.get(revision, hub.files[repo]), hub.faults.popleft() if hub.faults else "")
 
-    def _describe(self, repo: str) -> None:
+    def _describe(self, data: bytes) -> None:
         hub = self.server.hub
-        data = hub.files[repo]
-        facts = {"X-Repo-Commit": hub.commit(repo)}
+        facts = {"X-Repo-Commit": commit_of(data)}
         if hub.tells_sha256:
             facts |= {
                 "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
@@ -109,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             }
             self._head(302, facts)
         else:
-            self._head(200, facts | {"ETag": f'"{hub.commit(repo)}"', "Content-Length": str(len(data))})
+            self._head(200, facts | {"ETag": f'"{commit_of(data)}"', "Content-Length": str(len(data))})
 
     def _send(self, data: bytes, fault: Fault) -> None:
         if isinstance(fault, int):

@@ -64,8 +64,9 @@ def shadowed(draw: Draw, scenes: Tensor, alpha: Tensor, *, share: float) -> Tens
     """A soft shadow of the subject on the scene, in that share of the pictures."""
     count = len(scenes)
     strength = draw.uniform(count, 0.2, 0.6) * (draw.uniform(count, 0, 1) < share)
-    shift = draw.uniform(2, -12, 12).long().tolist()
-    shadow = F.avg_pool2d(torch.roll(alpha, shifts=shift, dims=(2, 3)), 15, stride=1, padding=7)
+    down, right = draw.uniform(2, -12, 12).long().tolist()
+    shifted = F.pad(alpha, (right, -right, down, -down))
+    shadow = F.avg_pool2d(shifted, 15, stride=1, padding=7)
     return scenes * (1 - strength.view(-1, 1, 1, 1) * shadow)
 
 

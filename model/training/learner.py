@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.nets.birefnet.birefnet import BiRefNet, BiRefNetOutput
+from model.preprocess import whitened
 from model.registry import ModelSpec
 from model.training.objectives import Outputs
 
@@ -24,7 +25,7 @@ class Learner(nn.Module):
 
     def __init__(self, network: nn.Module, spec: ModelSpec, classes: int = 0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.own_white = network, spec.own_white
         self.head: nn.Linear | None = None
         if classes:
             if not isinstance(network, BiRefNet):
@@ -42,6 +43,8 @@ class Learner(nn.Module):
 
     def normalised(self, pictures: Tensor) -> Tensor:
         """As the network wants them, (B, 3, H, W)."""
+        if self.own_white:
+            pictures = whitened(pictures, 1)
         return ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 

@@ -243,3 +243,20 @@ def test_a_file_that_the_registry_knows(tmp_path: Path, hub: Hub, data: bytes, f
         with pytest.raises(ModelUnavailable, match=f"expected {sha256(data)}"):
             pull(spec, tmp_path, endpoint=hub.url)
         assert hub.ranges == []
+
+
+def test_what_is_on_record_is_asked_for_by_its_own_commit(tmp_path: Path, hub: Hub) -> None:
+    path = pull(SPEC, tmp_path, endpoint=hub.url)
+    hub.publish(REPO, NEWER)
+    path.unlink()  # as on another machine, to which models.lock came with the code
+    assert pull(SPEC, tmp_path, endpoint=hub.url).read_bytes() == GOOD
+
+
+def test_a_damaged_file_in_the_clients_cache_is_not_all_there_is(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    snapshot = tmp_path / "cache" / "models--org--toy" / "snapshots" / hub.commit(REPO)
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(GOOD[:-1])
+    assert pull(SPEC, tmp_path / "models", endpoint=hub.url).read_bytes() == GOOD

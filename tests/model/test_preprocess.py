@@ -1,5 +1,7 @@
 """What the network is fed with, against the plain way of computing it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from model.preprocess import AlphaNet, resize
+from model.registry import REGISTRY
+from model.training.learner import Learner
 from tests.model.toy import SIDE, Toy, pictures, toy_spec
 
 
@@ -53,6 +57,21 @@ def test_alpha_net_normalises_and_ends_in_a_sigmoid() -> None:
     assert alphas.shape == (2, SIDE, SIDE)
     assert alphas.dtype == torch.float32
     torch.testing.assert_close(alphas, logits[:, 0].sigmoid(), rtol=0, atol=1e-5)
+
+
+def test_a_network_that_wants_each_picture_as_bright_as_it_goes() -> None:
+    spec, net = replace(toy_spec(), own_white=True), Toy().eval()
+    batch = np.stack([*pictures(2), pictures(1)[0] // 4, np.zeros_like(pictures(1)[0])])
+    with torch.inference_mode():
+        alphas = AlphaNet(net, spec)(torch.from_numpy(batch))
+        greatest = np.maximum(batch.reshape(4, -1).max(1), 1).reshape(4, 1, 1, 1)
+        x = (batch.astype(np.float32) / greatest - spec.mean) / spec.std
+        logits = net(torch.from_numpy(x.astype(np.float32)).permute(0, 3, 1, 2))
+        learner = Learner(net, spec)
+        trained = learner.normalised(torch.from_numpy(batch).permute(0, 3, 1, 2) / 255)
+    torch.testing.assert_close(alphas, logits[:, 0].sigmoid(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(trained.numpy(), x.astype(np.float32).transpose(0, 3, 1, 2), atol=1e-5, rtol=0)
+    assert [spec.name for spec in REGISTRY.values() if spec.own_white] == ["basnet"]
 
 
 def test_alpha_net_does_not_stretch_a_flat_answer() -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from model import selftest, weights
 from model.config import EngineConfig
 from model.engine import TorchEngine
 from model.errors import ModelUnavailable
+from model.registry import ModelSpec
 from tests.model.toy import Toy, toy_spec
 
 SPEC = toy_spec()
@@ -62,6 +64,22 @@ def test_an_import_leaves_other_models_pinned(tmp_path: Path) -> None:
     weights.import_weights(tmp_path / "published.pth", other, models)
     assert set(json.loads((models / "models.lock").read_bytes())) == {"toy", "other"}
     assert weights.load(SPEC, models).sha256 == weights.load(other, models).sha256
+
+
+def test_an_import_beside_another_one_keeps_both_pins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, other, probe = imported(tmp_path), toy_spec(name="other"), weights._probe
+    (models / "models.lock").unlink()
+
+    def slow(spec: ModelSpec, net: nn.Module) -> NDArray[np.float32]:
+        if spec is other:  # another process comes to its end meanwhile
+            weights.import_weights(tmp_path / "published.pth", SPEC, models)
+        return probe(spec, net)
+
+    monkeypatch.setattr(weights, "_probe", slow)
+    weights.import_weights(tmp_path / "published.pth", other, models)
+    assert set(json.loads((models / "models.lock").read_bytes())) == {"toy", "other"}
 
 
 def save_plain(state: State, path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.training.draws import Draw
-from model.training.effects import ambient, occluded, side_lit
+from model.training.effects import ambient, occluded, shadowed, side_lit
 from model.training.recipe import Synthesis
 from model.training.recipes.finetune import RICH
 from model.training.synthesis import composed
@@ -54,6 +54,14 @@ def test_scenes_without_a_subject_have_an_empty_matte() -> None:
     empty = mattes.amax((1, 2, 3)) == 0
     assert 70 < empty.sum() < 130
     torch.testing.assert_close(pictures[empty], blue(int(empty.sum())))
+
+
+def test_a_shadow_ends_at_the_border() -> None:
+    alpha = torch.zeros(64, 1, 64, 64)
+    alpha[:, :, 52:] = 1
+    shaded = shadowed(draw(), torch.ones(64, 3, 64, 64), alpha, share=1.0)
+    assert shaded[:, :, 40:].min() < 0.9
+    assert (shaded[:, :, :20] == 1).all()
 
 
 def test_several_subjects() -> None:
