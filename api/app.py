@@ -318,6 +318,7 @@ def create_app(
         send_timeout=settings.limits.send_timeout,
         tracing=service.tracing,
         dialects={removebg.PREFIX: removebg_failure},
+        effective=("/v1/rooms/", "/api/remove"),
     )
     if settings.cors_origins:
         # Around Exchanges, so that a page may read our failures too.

@@ -98,6 +98,7 @@ class Idempotency:
                 return
         elif kept is not None:
             once.expected = kept.fingerprint
+            once.answered = {name.lower(): value for name, value in kept.headers}
         exchange = exchange_of(request)
         exchange.recorder = _Recorder(once, caller, self._answers, exchange, repeated=kept is not None)
         await self.app(request.scope, request.receive, send)
@@ -138,7 +139,8 @@ class _Recorder:
             if self._repeated or not self._is_kept(message["status"]):
                 return [message]
             if not self._is_small(Headers(scope=message)):
-                await self._keep(message, None)
+                if self._exchange.error is None:  # what failed was not paid for, and may be done another time
+                    await self._keep(message, None)
                 return [message]
         elif not self._held:
             return [message]

@@ -83,9 +83,7 @@ class InFlight:
         """Holds one place, which also counts against the caller's share. Raises Overloaded, RateLimited."""
         if self.count >= self._limit:
             raise Overloaded(f"{self.count} requests in flight", retry_after=self._mean)
-        wait = (self.count + 1 - self._at_once) * self._pace
-        if self._patience is not None and (excess := wait - _ALMOST * self._patience) > 0:
-            raise Overloaded(f"would wait {wait:.1f} s for its turn", retry_after=excess)
+        self._require_patience()
         with self._place_of(caller) if caller else nullcontext():
             self.count += 1
             started = self._clock()
@@ -95,6 +93,14 @@ class InFlight:
                 self.count -= 1
                 self._mean += 0.1 * (self._clock() - started - self._mean)
                 self._learn_pace()
+
+    def _require_patience(self) -> None:
+        """Not of the first who would wait: by that one's wait the pace is learnt when it has changed."""
+        if self._patience is None or self.count <= self._at_once:
+            return
+        wait = (self.count + 1 - self._at_once) * self._pace
+        if (excess := wait - _ALMOST * self._patience) > 0:
+            raise Overloaded(f"would wait {wait:.1f} s for its turn", retry_after=excess)
 
     def _learn_pace(self) -> None:
         """Only from ends between which somebody was waiting all the time: an idle service has no pace."""

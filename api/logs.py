@@ -67,7 +67,17 @@ def configure(config: LogConfig, stream: TextIO = sys.stdout) -> None:
     handler.setFormatter(JsonFormatter() if config.format == "json" else TextFormatter())
     logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
     # These speak of every single request or connection, with addresses that may hold tokens.
-    for noisy in ("uvicorn.access", "httpx", "httpcore", "python_multipart", "urllib3"):
+    noises = (
+        "uvicorn.access",
+        "httpx",
+        "httpcore",
+        "python_multipart",
+        "urllib3",
+        "boto3",
+        "botocore",
+        "google",
+    )
+    for noisy in noises:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

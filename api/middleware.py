@@ -92,11 +92,13 @@ class Exchanges:
         tracing: Tracing | None = None,
         traced: Callable[[Scope], bool] = lambda scope: scope["path"] not in _QUIET,
         dialects: Mapping[str, Dialect] | None = None,
+        effective: tuple[str, ...] = (),
     ) -> None:
         """send_timeout: seconds that a client may take over each piece of its answer.
 
         traced: which requests have a span, and may go on with a trace of somebody else's.
         dialects: by the path's beginning, what writes the failures of contracts whose bodies are not ours.
+        effective: beginnings of paths whose GETs are more than looking: HEAD is none of their methods.
         """
         self.app = app
         self._dialects = dialects or {}
@@ -104,6 +106,7 @@ class Exchanges:
         self._tracing = tracing or Untraced()
         self._traced = traced
         self._send_timeout = send_timeout
+        self._effective = effective
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,7 +121,9 @@ class Exchanges:
         started = time.perf_counter()
         method = scope["method"]
         patient = self._sender(exchange, send, bodiless=method == "HEAD")
-        if method == "HEAD":  # what GET would answer, without the body: FastAPI's routes know GET alone
+        if method == "HEAD" and not scope["path"].startswith(
+            self._effective
+        ):  # what GET would answer, without the body: FastAPI's routes know GET alone
             scope = {**scope, "method": "GET"}
         failure: BaseException | None = None
         try:

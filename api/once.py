@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -20,6 +20,7 @@ class Once:
 
     refusal: raised when the request is admitted, so that each contract gives it its own shape.
     expected: the fingerprint of the first request, whose answer is to be made again; that was paid for.
+    answered: headers of that answer, by their names in lower case.
     fingerprint: of this request, once its body has been read.
     """
 
@@ -27,6 +28,7 @@ class Once:
     about: tuple[str, ...]
     refusal: ObjectCutError | None = None
     expected: str | None = None
+    answered: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = None
 
 

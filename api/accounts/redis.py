@@ -111,6 +111,7 @@ def open_redis(url: str, timeout: float) -> tuple[RedisLedger, Windows]:
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
+        protocol=2,  # by the third one redis-py does not look whether the server has closed a connection
         decode_responses=True,
     )
     shared: dict[str, Any] = {"connection_pool": pool}  # an option that limits' annotations leave out

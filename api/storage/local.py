@@ -87,7 +87,7 @@ class LocalStore:
         self._clock = clock
         self._disk_usage = disk_usage
         self._threads = BoundedThreads(workers, "local-store")
-        self._sweeper = Sweeper(self.sweep, sweep_seconds)
+        self._sweeper = Sweeper(self.sweep, sweep_seconds, most=_SWEEP_LIMIT)
         for folder in (directory, self._objects, self._temp):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

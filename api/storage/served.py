@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from api.types import Link, Store
 
 logger = logging.getLogger(__name__)
 
+_MORE_SECONDS = 1.0
 _KEY = re.compile(r"[0-9a-f]{32}\.[a-z0-9]{2,5}")
 
 
@@ -60,11 +62,15 @@ def signed_link(signer: UrlSigner, key: str, *, ends_at: float, now: float) -> L
 
 
 class Sweeper:
-    """Calls `sweep` every `period` seconds; what it raises is logged, and the next turn comes anyway."""
+    """Calls `sweep` every `period` seconds; what it raises is logged, and the next turn comes anyway.
 
-    def __init__(self, sweep: Callable[[], Awaitable[object]], period: float) -> None:
-        self._sweep = sweep
-        self._period = period
+    sweep: gives how much it has removed. most: what it removes at most in one turn: after such a one there is
+    more to do, and the next one comes in a second.
+    """
+
+    def __init__(self, sweep: Callable[[], Awaitable[int]], period: float, *, most: float = math.inf) -> None:
+        self._sweep, self._most = sweep, most
+        self._period = self._pause = period
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -82,14 +88,16 @@ class Sweeper:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._period)
+            await asyncio.sleep(self._pause)
             await self._turn()
 
     async def _turn(self) -> None:
-        began = time.monotonic()
+        began, self._pause = time.monotonic(), self._period
         try:
             removed = await self._sweep()
         except Exception:
             logger.exception("sweep of the store failed")
         else:
+            if removed >= self._most:
+                self._pause = min(_MORE_SECONDS, self._period)
             logger.debug("sweep of the store: %s removed in %.3f s", removed, time.monotonic() - began)

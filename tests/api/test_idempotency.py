@@ -217,6 +217,20 @@ class TestCallers:
             assert statuses == [201, 201, 429]
 
 
+async def test_a_failure_that_was_not_kept_whole_is_no_voucher(tmp_path: Path, engine: Engine) -> None:
+    ledger = MemoryLedger()
+    key, id, digest = make_key()
+    ledger.records[id] = KeyRecord(id, digest, "default", "", 0, None, 5000, 5000)
+    fetcher = FakeFetcher()
+    settings = {"data_dir": tmp_path, "jobs": {"answer_bytes": 10}}
+    async with serving(settings, accounts=Accounts(AccountsConfig(), ledger), fetcher=fetcher) as served:
+        headers = ONCE | {"X-Api-Key": key}
+        for pages, status, balance in (({}, 422, 5000), ({URL: PHOTO}, 201, 4000)):
+            fetcher.pages = pages
+            answer = await served.http.post("/v1/cutouts", json={"image_url": URL}, headers=headers)
+            assert (answer.status_code, ledger.records[id].balance) == (status, balance)
+
+
 CONTRACTS = [
     pytest.param("/v1.0/removebg", {"files": {"image_file": PHOTO}}, id="remove.bg"),
     pytest.param("/api/remove", {"files": {"file": PHOTO}}, id="rembg"),

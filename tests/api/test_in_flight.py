@@ -52,3 +52,25 @@ def test_who_would_wait_too_long_is_told_at_once() -> None:
     clock.now += 3600  # a night without requests is no slow pace
     with places.place(), places.place(), places.place():
         assert places.count == 3
+
+
+def test_a_slow_pace_is_unlearnt() -> None:
+    clock = FakeClock()
+    places = InFlight(100, at_once=2, patience=5.0, clock=clock)
+    refused = []
+    for seconds, rounds in ((6.0, 60), (0.2, 200)):
+        refused.append(0)
+        for _ in range(rounds):
+            with ExitStack() as turns:
+                queue = [turns.enter_context(ExitStack()) for _ in range(4)]
+                for held in queue:
+                    try:
+                        held.enter_context(places.place())
+                    except Overloaded:
+                        refused[-1] += 1
+                for held in queue:
+                    clock.now += seconds
+                    held.close()
+    assert refused[0] > 0
+    assert refused[1] < 100
+    assert places._pace < 1

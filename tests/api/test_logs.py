@@ -60,6 +60,14 @@ def test_text_for_terminals() -> None:
     assert stream.getvalue().endswith("DEBUG   hello ms=3\n")
 
 
+@pytest.mark.parametrize("name", ["botocore.auth", "httpx", "urllib3.connectionpool", "google.auth"])
+def test_lines_of_others_that_may_hold_secrets_are_no_business_of_debugging(name: str) -> None:
+    stream = io.StringIO()
+    configure(LogConfig(level="debug"), stream)
+    logging.getLogger(name).debug("X-Amz-Signature=0123")
+    assert stream.getvalue() == ""
+
+
 @pytest.mark.parametrize(
     ("url", "logged"),
     [

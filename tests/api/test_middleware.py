@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.routes.sent import web
 from tests.fakes import photo
 from tests.service import serving
 
@@ -33,6 +34,15 @@ async def test_head_is_get_without_the_body(path: str, status: int) -> None:
             for answer in (got, told)
         ]
         assert headers[0] == headers[1]
+
+
+@pytest.mark.parametrize("path", ["/api/remove?url=https://img.example/a.jpg", "/v1/rooms/x/cutouts/1"])
+async def test_head_does_nothing_that_get_would_do(path: str) -> None:
+    fetcher = web()
+    async with serving(fetcher=fetcher) as served:
+        assert (await served.http.head(path)).status_code == 405
+        assert fetcher.asked == []
+        served.assert_at_rest()
 
 
 async def test_head_of_a_link() -> None:

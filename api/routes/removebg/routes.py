@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.accounts import Balance
+from api.accounts import Balance, Caller
 from api.errors import InvalidUrl, SourceError
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
+from api.once import once_of
 from api.pipeline import Outcome, Pipeline
 from api.routes.removebg import openapi
 from api.routes.removebg.answers import Refused, UnsupportedBody, as_json, wants_json
@@ -46,7 +47,7 @@ def routes(
         visit = await gate.admit(request)
         deadline = _soon(visit.deadline)
         wish = parse(await _upload(request, gate, deadline))
-        if wish.size == "auto" and _lacks_one(await gate.accounts.balance(visit.caller)):
+        if wish.size == "auto" and await is_preview(request, visit.caller):
             wish = replace(wish, size="preview")
         if isinstance(wish.source, str):
             exchange_of(request).fields["source"] = without_secrets(wish.source)
@@ -65,6 +66,13 @@ def routes(
                 outcome.encoded.body, headers=headers | extra, media_type=outcome.encoded.media_type
             )
         return await asyncio.to_thread(_as_json, outcome, headers)
+
+    async def is_preview(request: Request, caller: Caller) -> bool:
+        """What `auto` means: all that the credits are good for, and made again what it was before."""
+        once = once_of(request)
+        if once and once.expected:
+            return once.answered.get("x-credits-charged") == _told(config, preview=True)
+        return _lacks_one(await gate.accounts.balance(caller))
 
     @router.get("/account", responses=openapi.ACCOUNT)
     async def account(request: Request) -> Response:
@@ -126,9 +134,14 @@ def _lacks_one(balance: Balance) -> bool:
 
 def _price(wish: Parameters, config: RemoveBgConfig) -> tuple[float, str]:
     """In credits, and as X-Credits-Charged: some clients read an integer and break on anything else."""
+    told = _told(config, preview=wish.preview)
+    return float(told), told
+
+
+def _told(config: RemoveBgConfig, *, preview: bool) -> str:
     if config.credits == "integer":
-        return (0.0, "0") if wish.preview else (1.0, "1")
-    return (0.25, "0.25") if wish.preview else (1.0, "1.0")
+        return "0" if preview else "1"
+    return "0.25" if preview else "1.0"
 
 
 def _facts(wish: Parameters, outcome: Outcome, config: RemoveBgConfig) -> dict[str, str]:

@@ -108,6 +108,19 @@ async def test_a_redis_that_goes_and_comes_back(tmp_path: Path) -> None:
     await ledger.close()
 
 
+async def test_connections_that_were_closed_meanwhile_cost_nobody_an_answer(tmp_path: Path) -> None:
+    if BINARY is None:
+        pytest.skip(MISSING)
+    port = free_port()
+    with redis_server(tmp_path, port) as url:
+        ledger, _ = open_redis(url, timeout=5)
+        await asyncio.gather(*(ledger.find(record().id) for _ in range(8)))
+    with redis_server(tmp_path, port):
+        await asyncio.sleep(0.1)
+        assert await asyncio.gather(*(ledger.find(record().id) for _ in range(8))) == [None] * 8
+    await ledger.close()
+
+
 async def test_the_operator_needs_no_redis() -> None:
     config = AccountsConfig.model_validate({"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
     accounts = Accounts(config, *open_state(config), secret="s")

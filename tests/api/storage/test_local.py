@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from api.errors import DeadlineExceeded, NotFound, StoreFull, StoreUnavailable
-from api.storage import LocalStore, UrlSigner
+from api.storage import LocalStore, UrlSigner, local, served
 from api.storage.local import store_error
 from api.types import Deadline
 from tests.api.storage.putter import body_of
@@ -295,6 +295,25 @@ async def test_sweep_removes_the_expired_only(tmp_path: Path) -> None:
     clock.now += 1
     assert await store.sweep() == 1
     assert {path.name for path in files_of(tmp_path, "objects")} == {key_of("renewed"), key_of("young")}
+    await store.close()
+
+
+async def test_what_one_turn_leaves_the_next_one_follows_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_SWEEP_LIMIT", 2)
+    monkeypatch.setattr(served, "_MORE_SECONDS", 0.0)
+    clock = Clock()
+    store = opened(tmp_path, clock, ttl_seconds=TTL, sweep_seconds=3600)
+    for name in "abcdefg":
+        await store.put(key_of(name), picture(), facts={}, deadline=soon())
+    clock.now += TTL
+    await store.start()
+    for _ in range(500):
+        if files_of(tmp_path, "objects") == []:
+            break
+        await asyncio.sleep(0.01)
+    assert files_of(tmp_path, "objects") == []
     await store.close()
 
 
