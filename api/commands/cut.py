@@ -55,7 +55,9 @@ def cut(
             help="Where STEM.png of each photo goes; - for standard output, which is the default for -.",
         ),
     ] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders below folders too.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Folders below folders too, but for DIR.")
+    ] = False,
     jobs: Annotated[
         int,
         typer.Option(min=1, max=MOST_JOBS, help="Photos worked on at once.", show_default="one per core"),
@@ -65,7 +67,7 @@ def cut(
 ) -> None:
     """Cuts the subject out of photos."""
     options = cutout_options(chosen, background_image)
-    found = find_photos(photos, recursive=recursive)
+    found = find_photos(photos, recursive=recursive, directory=directory)
     if not found:
         raise typer.BadParameter("no photos there", param_hint="PHOTO...")
     failed = cut_into(
@@ -102,7 +104,7 @@ def cut_into(
 ) -> int:
     """Cuts every photo with a pipeline of its own and a progress bar; the number that failed.
 
-    Raises ModelUnavailable, before any photo is read.
+    Raises ModelUnavailable, before any photo is read but standard input.
     """
     from api.app import open_pipeline
     from api.engine import LocalEngine
@@ -110,6 +112,9 @@ def cut_into(
 
     if options.model not in REGISTRY:
         raise typer.BadParameter(f"no such model; there are {', '.join(REGISTRY)}", param_hint="--model")
+    for photo in photos:
+        if photo.path == STANDARD_STREAM:
+            photo.hold()  # here Ctrl-C ends it; a thread of the event loop would read on
     settings = load_settings(engine={"models": (options.model,), "max_queue": MOST_JOBS})
     engine = LocalEngine(settings.engine)
 

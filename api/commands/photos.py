@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,43 +32,64 @@ class Refused(Exception):
     """One photo cannot be done; the text says why to the person at the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Photo:
-    """path: the file, or STANDARD_STREAM. result: its result below the output folder, without suffix."""
+    """path: the file, or STANDARD_STREAM. result: its result below the output folder, without suffix.
+
+    held: its bytes, once `hold` has read them.
+    """
 
     path: Path
     result: Path
+    held: bytes | None = None
+
+    def hold(self) -> None:
+        """Reads it before its turn; what fails now fails again then, and is told there."""
+        with suppress(Refused):
+            self.held = self.read()
 
     def read(self) -> bytes:
         """Raises Refused."""
+        if self.held is not None:
+            return self.held
         try:
             return sys.stdin.buffer.read() if self.path == STANDARD_STREAM else self.path.read_bytes()
         except OSError as exc:
             raise Refused(exc.strerror or str(exc)) from exc
 
 
-def find_photos(arguments: Sequence[Path], *, recursive: bool) -> list[Photo]:
+def find_photos(arguments: Sequence[Path], *, recursive: bool, directory: Path | None = None) -> list[Photo]:
     """The photos that files and folders name, each once, folders in alphabetical order.
 
-    recursive: folders below a folder too; their results keep that structure.
+    recursive: folders below a folder too; their results keep that structure. directory: where results go;
+    where it lies below a folder that is searched, it is left out: an earlier run's results are no photos.
     """
     found: dict[Path, Photo] = {}
     for argument in arguments:
         if argument == STANDARD_STREAM:
             found.setdefault(argument, Photo(argument, Path("stdin")))
         elif argument.is_dir():
-            for path in _below(argument, recursive):
+            for path in _below(argument, recursive, directory):
                 found.setdefault(path.resolve(), Photo(path, path.relative_to(argument).with_suffix("")))
         else:
             found.setdefault(argument.resolve(), Photo(argument, Path(argument.stem)))
     return list(found.values())
 
 
-def _below(folder: Path, recursive: bool) -> Iterator[Path]:
+def _below(folder: Path, recursive: bool, directory: Path | None) -> Iterator[Path]:
+    results = _inside(folder, directory) if directory else None
     for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
+        inner = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        left_out = hidden or (results and inner.is_relative_to(results))
+        if not left_out and path.suffix.lower() in SUFFIXES and path.is_file():
             yield path
+
+
+def _inside(folder: Path, directory: Path) -> Path | None:
+    """The way from a folder to one strictly below it."""
+    folder, directory = folder.resolve(), directory.resolve()
+    return directory.relative_to(folder) if folder in directory.parents else None
 
 
 class Folder:

@@ -121,9 +121,11 @@ class FakeJobs:
                 yield "id: 99\nevent: progress\ndata: {"
                 return
             news = {name: value for name, value in job.items() if name != "items"} | {"item": item}
-            yield f"id: {item['index']}\nevent: progress\ndata: {json.dumps(news)}\n\n"
+            data = json.dumps(news, ensure_ascii=False)  # as the service writes it
+            yield f"id: {item['index']}\nevent: progress\ndata: {data}\n\n"
             sent += 1
-        yield f"id: {job['total']}\nevent: done\ndata: {json.dumps(job)}\n\n"
+        data = json.dumps(job, ensure_ascii=False)
+        yield f"id: {job['total']}\nevent: done\ndata: {data}\n\n"
 
     def _step(self, job: dict[str, Any]) -> dict[str, Any] | None:
         """Does one more picture, and gives its item."""

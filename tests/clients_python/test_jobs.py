@@ -39,6 +39,12 @@ def test_events_tell_of_each_picture(jobs: Jobs) -> None:
     assert (bad.cutout, good.error, jobs.fake.polls) == (None, None, 0)
 
 
+def test_what_unicode_takes_for_a_line_break_is_none(jobs: Jobs) -> None:
+    url = "https://img.example/\x85\u2028\u2029\x0b\x0cé"
+    job = jobs.client("wait", jobs.client("create_job", [url]).id)
+    assert ([item.source for item in job.items], jobs.fake.polls) == ([url], 0)
+
+
 def test_a_connection_that_breaks_is_resumed(jobs: Jobs) -> None:
     jobs.fake.cut_after = 1
     seen: list[oc.Job] = []

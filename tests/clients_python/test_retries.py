@@ -28,12 +28,12 @@ class Scripted:
         self._kind = kind
         self._timeout = timeout
 
-    def call(self, method: str, *args: Any) -> Any:
+    def call(self, method: str, *args: Any, **options: Any) -> Any:
         transport = httpx.MockTransport(self._answer)
         settings: dict[str, Any] = {"timeout": self._timeout, "retries": RETRIES, "transport": transport}
         client: Face
         with face(self._kind, "http://cut.example", sleeps=self.sleeps, **settings) as client:
-            return client(method, *args)
+            return client(method, *args, **options)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -49,6 +49,8 @@ BUSY = (429, {"code": "overloaded", "status": 429}, {"Retry-After": "7"})
 IN_FLIGHT = (409, {"code": "idempotency_in_flight", "status": 409}, {"Retry-After": "2"})
 DRAINING = (503, {"code": "draining", "status": 503})
 BROKEN = (500, {"code": "internal_error", "status": 500})
+GONE = (404, {"code": "not_found", "status": 404})
+RESET = httpx.ReadError("reset")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,67 @@ def test_what_does_not_is_told(kind: str, script: Script, error: type[Exception]
     assert len(service.requests) == sent
 
 
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [
+        ("cut_bytes", b"picture"),
+        ("download", "0.png"),
+        ("delete", "0.png"),
+        ("models", None),
+        ("wait", "job0"),
+    ],
+)
+def test_a_redirect_is_no_success(kind: str, method: str, argument: object) -> None:
+    service = Scripted(kind, [(308, "a proxy's page", {"Location": "https://cut.example/v1"})])
+    with pytest.raises(oc.ApiError, match=r"308.*https://cut\.example/v1") as caught:
+        service.call(method, *[argument] if argument else [])
+    assert (caught.value.status, service.sleeps.seconds) == (308, [])
+
+
+@pytest.mark.parametrize(
+    ("script", "sent"),
+    [
+        pytest.param([RESET, GONE], 2, id="a reset"),
+        pytest.param([(502, "a proxy's page"), GONE], 2, id="a proxy"),
+        pytest.param([(504, "a proxy's page"), GONE], 2, id="a proxy that waited"),
+        pytest.param([RESET, DRAINING, GONE], 3, id="and more"),
+    ],
+)
+def test_a_cutout_that_is_gone_after_an_answer_was_lost_is_deleted(
+    kind: str, script: Script, sent: int
+) -> None:
+    service = Scripted(kind, script)
+    service.call("delete", "0.png")
+    assert len(service.requests) == sent
+
+
+@pytest.mark.parametrize("script", [[GONE], [DRAINING, GONE]], ids=["at once", "after a clear answer"])
+def test_a_cutout_that_was_never_there_is_not_found(kind: str, script: Script) -> None:
+    with pytest.raises(oc.NotFound):
+        Scripted(kind, script).call("delete", "0.png")
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "sent"),
+    [
+        pytest.param([RESET, GONE], oc.ConnectionFailed, 1, id="a reset"),
+        pytest.param([(502, "a proxy's page"), GONE], oc.Unavailable, 1, id="a proxy"),
+        pytest.param([(504, "a proxy's page"), GONE], oc.Unavailable, 1, id="a proxy that waited"),
+        pytest.param([DRAINING, RESET, GONE], oc.ConnectionFailed, 2, id="after a clear answer"),
+    ],
+)
+def test_a_job_is_not_deleted_twice(kind: str, script: Script, error: type[Exception], sent: int) -> None:
+    service = Scripted(kind, script)
+    with pytest.raises(error):
+        service.call("delete_job", "job0")
+    assert len(service.requests) == sent
+
+
+def test_a_job_that_was_not_deleted_in_time(kind: str) -> None:
+    with pytest.raises(oc.TimedOut):
+        Scripted(kind, [httpx.ReadTimeout("slow")], timeout=5, takes=5).call("delete_job", "job0")
+
+
 def test_nobody_waits_for_what_would_come_too_late(kind: str) -> None:
     service = Scripted(kind, [BUSY], timeout=5)
     with pytest.raises(oc.Busy) as caught:
@@ -112,6 +175,29 @@ def test_one_deadline_for_all_tries(kind: str) -> None:
         service.call("models")
     told = [float(request.headers["x-timeout"]) for request in service.requests]
     assert told == [10.0, 4.0]  # a second's pause between
+
+
+@pytest.mark.parametrize("silent", ["/v1/jobs/job0", "/v1/jobs/job0/events"])
+def test_waiting_ends_in_time_when_nothing_is_said(kind: str, silent: str) -> None:
+    sleeps = Sleeps(FakeClock())
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != silent:
+            return httpx.Response(503)
+        sleeps.clock.now += request.extensions["timeout"]["read"]
+        raise httpx.ReadTimeout("silence")
+
+    transport, begun = httpx.MockTransport(answer), sleeps.clock()
+    with (
+        face(kind, "http://cut.example", sleeps=sleeps, timeout=8.0, transport=transport) as client,
+        pytest.raises(oc.TimedOut),
+    ):
+        client("wait", "job0", timeout=2.0)
+    assert sleeps.clock() - begun <= 2.0
+
+
+def test_pauses_stay_at_their_cap() -> None:
+    assert RETRIES.pause(100_000, None) == 1.5
 
 
 def test_an_answer_that_drips_is_cut_off(kind: str) -> None:

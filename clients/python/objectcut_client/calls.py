@@ -17,7 +17,7 @@ from objectcut_client.errors import (
     Unavailable,
 )
 from objectcut_client.events import EventParser
-from objectcut_client.retries import IN_FLIGHT, RETRIED, Deadline, Retries
+from objectcut_client.retries import IN_FLIGHT, RETRIED, UNSURE, Deadline, Retries
 from objectcut_client.types import Account, Cutout, CutoutFile, Image, Job, Model, Options
 from objectcut_client.wire import Answer, Call, Flow, Listen, Pause, Read, Send
 
@@ -50,8 +50,8 @@ class Calls:
         url = cutout if isinstance(cutout, str) else cutout.url
         return (yield from self._get(url, accept="*/*")).content
 
-    def delete(self, path: str) -> Flow[None]:
-        yield from self._send(Call("DELETE", path), self._deadline())
+    def delete(self, id: str) -> Flow[None]:
+        yield from self._send(Call("DELETE", f"/v1/cutouts/{id}"), self._deadline())
 
     def models(self) -> Flow[list[Model]]:
         body = (yield from self._get("/v1/models")).json()
@@ -83,15 +83,19 @@ class Calls:
     def results_zip(self, id: str) -> Flow[bytes]:
         return (yield from self._get(f"/v1/jobs/{id}/results", accept="application/zip")).content
 
+    def delete_job(self, id: str) -> Flow[None]:
+        yield from self._send(Call("DELETE", f"/v1/jobs/{id}"), self._deadline(), once=True)
+
     def wait(self, id: str, timeout: float, on_progress: Progress | None) -> Flow[Job]:
         """By events; whenever these do not come, by asking, ever less often."""
         deadline, parser, rounds = Deadline.after(timeout, self.clock), EventParser(), 0
         news: list[Job] = []
         ended: list[Job] = []
 
-        def on_line(line: str) -> bool:
-            event = parser.feed(line)
-            if event and event.name in ("progress", "done"):
+        def on_part(part: bytes) -> bool:
+            for event in parser.feed(part):
+                if event.name not in ("progress", "done"):
+                    continue
                 news.append(Job.parse(json.loads(event.data)))
                 if on_progress:
                     on_progress(news[-1])
@@ -105,11 +109,12 @@ class Calls:
             parser.reset()
             news.clear()
             with suppress(ConnectionFailed):  # one of hours may end; the next one resumes
-                yield Listen(events, deadline, SILENCE, on_line)
+                yield Listen(events, deadline, SILENCE, on_part)
             if ended:
                 return ended[0]
+            bounded = replace(self, timeout=min(self.timeout, deadline.remaining()))
             with suppress(ConnectionFailed, TimedOut, Unavailable, Busy):  # the job outlives a restart
-                if (job := (yield from self.job(id))).finished:
+                if (job := (yield from bounded.job(id))).finished:
                     return job
             rounds = 0 if news else rounds + 1
             pause = max(self.retries.base, self.retries.pause(rounds, None))
@@ -144,9 +149,12 @@ class Calls:
     def _get(self, url: str, *, accept: str = "application/json") -> Flow[Answer]:
         return (yield from self._send(Call("GET", url, {"Accept": accept}), self._deadline()))
 
-    def _send(self, call: Call, deadline: Deadline) -> Flow[Answer]:
-        """Raises ApiError, ConnectionFailed, TimedOut."""
-        sent = 0
+    def _send(self, call: Call, deadline: Deadline, *, once: bool = False) -> Flow[Answer]:
+        """Raises ApiError, ConnectionFailed, TimedOut.
+
+        once: it is not sent again where it may have been carried out.
+        """
+        sent, unsure = 0, False
         while (left := deadline.remaining()) > 0:
             failure: ObjectCutError
             told: ApiError | None = None
@@ -154,17 +162,21 @@ class Calls:
                 # The service need not go on for longer than anybody waits.
                 timed = replace(call, headers={**call.headers, "X-Timeout": f"{left:.3f}"})
                 answer = yield Send(timed, deadline)
-                if answer.status < 400:
+                # What is gone after an answer that was lost, this very call has removed.
+                if answer.ok or (unsure and call.method == "DELETE" and answer.status == 404):
                     return answer  # type: ignore[no-any-return] # what the drivers send is not typed
                 failure = told = answer.failure()
                 again = told.status in RETRIED or told.code == IN_FLIGHT
+                unsure = unsure or told.status in UNSURE
             except ConnectionFailed as exc:
-                failure, again = exc, True
+                failure, again, unsure = exc, True, True
             sent += 1
             pause = self.retries.pause(sent, told.retry_after if told else None)
-            if not again or sent >= self.retries.attempts or 0 < deadline.remaining() <= pause:
+            left = deadline.remaining()
+            vain = left <= pause or (once and unsure)
+            if not again or sent >= self.retries.attempts or (left > 0 and vain):
                 raise failure
-            if deadline.remaining() > 0:
+            if left > 0:
                 yield Pause(pause)
         raise TimedOut(f"{call.method} {call.url.partition('?')[0]}: no answer in time")
 

@@ -78,7 +78,7 @@ class ObjectCut(_Client):
 
     def delete(self, id: str) -> None:
         """Removes a stored cutout; its links end."""
-        self._run(self._calls.delete(f"/v1/cutouts/{id}"))
+        self._run(self._calls.delete(id))
 
     def models(self) -> list[Model]:
         """The networks that there are."""
@@ -116,8 +116,12 @@ class ObjectCut(_Client):
         return self._run(self._calls.results_zip(id))
 
     def delete_job(self, id: str) -> None:
-        """Cancels what has not begun, and removes the job's results."""
-        self._run(self._calls.delete(f"/v1/jobs/{id}"))
+        """Cancels what has not begun, and removes the job's results.
+
+        Not repeated when the answer is lost (ConnectionFailed, 502, 504): the first request cancels a job
+        that runs, but a second one removes its record.
+        """
+        self._run(self._calls.delete_job(id))
 
     def close(self) -> None:
         """Ends the connections."""
@@ -152,8 +156,8 @@ class ObjectCut(_Client):
     def _answer(self, command: Send | Listen) -> Answer:
         with self._http.stream(**self._arguments(command)) as response:
             if isinstance(command, Listen) and response.status_code == 200:
-                for line in response.iter_lines():
-                    if command.on_line(line) or _late(command.deadline):
+                for part in response.iter_bytes():
+                    if command.on_part(part) or _late(command.deadline):
                         break
                 return Answer(200, response.headers)
             parts = []
@@ -204,7 +208,7 @@ class AsyncObjectCut(_Client):
 
     async def delete(self, id: str) -> None:
         """As ObjectCut.delete."""
-        await self._run(self._calls.delete(f"/v1/cutouts/{id}"))
+        await self._run(self._calls.delete(id))
 
     async def models(self) -> list[Model]:
         """As ObjectCut.models."""
@@ -243,7 +247,7 @@ class AsyncObjectCut(_Client):
 
     async def delete_job(self, id: str) -> None:
         """As ObjectCut.delete_job."""
-        await self._run(self._calls.delete(f"/v1/jobs/{id}"))
+        await self._run(self._calls.delete_job(id))
 
     async def close(self) -> None:
         """As ObjectCut.close."""
@@ -278,8 +282,8 @@ class AsyncObjectCut(_Client):
     async def _answer(self, command: Send | Listen) -> Answer:
         async with self._http.stream(**self._arguments(command)) as response:
             if isinstance(command, Listen) and response.status_code == 200:
-                async for line in response.aiter_lines():
-                    if command.on_line(line) or _late(command.deadline):
+                async for part in response.aiter_bytes():
+                    if command.on_part(part) or _late(command.deadline):
                         break
                 return Answer(200, response.headers)
             parts = []

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 RETRIED = frozenset({429, 502, 503, 504})
+UNSURE = frozenset({502, 504})
+"""After these nobody knows whether the request was carried out."""
 IN_FLIGHT = "idempotency_in_flight"
+MOST_DOUBLINGS = 64
+"""Every cap is reached by then; a float ends at 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Retries:
 
     def pause(self, sent: int, retry_after: float | None) -> float:
         """Seconds before the next request, after `sent` of them."""
-        backoff: float = min(self.cap, self.base * 2**sent) * self.random()
+        backoff: float = min(self.cap, self.base * 2 ** min(sent, MOST_DOUBLINGS)) * self.random()
         return max(backoff, retry_after or 0.0)
 
 

@@ -48,6 +48,11 @@ class Answer:
     headers: Mapping[str, str]
     content: bytes = b""
 
+    @property
+    def ok(self) -> bool:
+        """Whether it is a success. A redirect is none: it has nothing of what was asked for."""
+        return 200 <= self.status < 300
+
     def json(self) -> Any:
         """The body. Raises ApiError: it is not what the service writes."""
         try:
@@ -57,6 +62,9 @@ class Answer:
 
     def failure(self) -> ApiError:
         """The error that this answer is."""
+        if 300 <= self.status < 400:
+            where = self.headers.get("location", "nowhere")
+            return api_error(self.status, {"title": f"The service redirects to {where}"})
         try:
             body = json.loads(self.content)
         except ValueError:  # a proxy's own page
@@ -74,7 +82,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Sends, and of a 200 hands each line to `on_line` until that returns True or there are no more.
+    """Sends, and of a 200 hands each piece to `on_part` until that returns True or there are no more.
 
     silence: seconds without a byte after which the connection is taken for dead. Gives the Answer; thrown
     back: as Send.
@@ -83,7 +91,7 @@ class Listen:
     call: Call
     deadline: Deadline
     silence: float
-    on_line: Callable[[str], bool]
+    on_part: Callable[[bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)

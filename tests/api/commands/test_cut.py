@@ -1,5 +1,11 @@
 """objectcut cut: many photos, one at a time failing."""
 
+import fcntl
+import signal
+import subprocess
+import sys
+import termios
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +96,40 @@ async def test_standard_output_takes_the_bytes(tmp_path: Path, capfdbinary: Any)
     assert capfdbinary.readouterr().out == b"cutout of \xff one"
 
 
+@pytest.mark.timeout(300)
+def test_ctrl_c_ends_it_while_it_reads_standard_input(tmp_path: Path) -> None:
+    # A process in the background may have handed down that it ignores SIGINT.
+    code = "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(app(['cut', '-']))"
+    command = [sys.executable, "-c", f"import signal, sys; from api.cli import app; {code}"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        try:
+            assert child.stdin
+            child.stdin.write(b"half a photo")
+            child.stdin.flush()
+            while not waits_for_more(child):
+                assert child.poll() is None
+                time.sleep(0.05)
+            child.send_signal(signal.SIGINT)
+            assert child.wait(20) == 130
+        finally:
+            child.kill()
+
+
+def waits_for_more(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether it has read all that there is in the pipe, and sleeps."""
+    assert child.stdin
+    unread = fcntl.ioctl(child.stdin, termios.FIONREAD, bytes(4)) != bytes(4)
+    state = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return not unread and state == "S"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         pytest.param(["a.jpg"], "say where the results go", id="no folder"),
         pytest.param(["a.jpg", "b.jpg", "-o", "-"], "takes one photo", id="two photos to standard output"),
         pytest.param(["empty", "-o", "out"], "no photos there", id="a folder without photos"),
+        pytest.param(["empty", "-r", "-o", "empty/out"], "no photos there", id="nothing but earlier results"),
         pytest.param(["a.jpg", "-o", "out", "--radius", "65"], "less than or equal to 64", id="out of range"),
         pytest.param(["a.jpg", "-o", "out", "--edges", "rough"], "'rough' is not one of", id="no choice"),
         pytest.param(
@@ -118,7 +152,8 @@ def test_a_command_line_that_makes_no_sense(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("empty").mkdir()
+    Path("empty/out").mkdir(parents=True)
+    Path("empty/out/a.png").write_bytes(b"a result")
     Path("a.jpg").write_bytes(b"a photo")
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["cut", *arguments])
     assert result.exit_code == 2

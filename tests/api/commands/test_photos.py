@@ -43,6 +43,26 @@ def test_find_photos(tree: Path, arguments: list[str], recursive: bool, results:
     assert [photo.result.as_posix() for photo in found] == results
 
 
+@pytest.mark.parametrize(
+    ("arguments", "directory", "results"),
+    [
+        pytest.param(["photos"], "photos/in", ["a", "b"], id="below the folder"),
+        pytest.param(["photos"], "photos/in/deeper", ["a", "b", "in/c"], id="far below it"),
+        pytest.param(["."], "photos/../photos/in", ["photos/a", "photos/b"], id="by whichever path"),
+        pytest.param(["photos"], "photos", ["a", "b", "in/c", "in/deeper/a"], id="the folder itself"),
+        pytest.param(["photos/in"], "photos", ["c", "deeper/a"], id="above it"),
+        pytest.param(["photos"], "photos/i", ["a", "b", "in/c", "in/deeper/a"], id="beside it"),
+        pytest.param(["photos", "photos/in/c.webp"], "photos/in", ["a", "b", "c"], id="named itself"),
+    ],
+)
+def test_earlier_results_are_no_photos(
+    tree: Path, arguments: list[str], directory: str, results: list[str]
+) -> None:
+    paths = [Path(argument) for argument in arguments]
+    found = find_photos(paths, recursive=True, directory=Path(directory))
+    assert [photo.result.as_posix() for photo in found] == results
+
+
 def test_a_result_is_named_for_its_stem_and_format(tree: Path) -> None:
     photos = find_photos([Path("photos")], recursive=True)
     folder = Folder(Path("out"), photos)
@@ -111,3 +131,13 @@ def test_reading(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Photo(STANDARD_STREAM, Path("stdin")).read() == b"\xff\xd8 bytes"
     with pytest.raises(Refused, match="No such file"):
         Photo(Path("gone.jpg"), Path("gone")).read()
+
+
+def test_reading_before_its_turn(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"bytes")))
+    photo, gone = Photo(STANDARD_STREAM, Path("stdin")), Photo(Path("gone.jpg"), Path("gone"))
+    photo.hold()
+    gone.hold()
+    assert photo.read() == b"bytes"
+    with pytest.raises(Refused, match="No such file"):
+        gone.read()
