@@ -17,6 +17,7 @@ from api.environment import variables
 from api.fleet.settings import WorkerSettings
 from api.settings import Settings
 from api.storage import S3Config
+from model.registry import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -252,6 +253,36 @@ def test_variables_of_services_are_settings() -> None:
         known = {variable for variable, _ in variables(kind)}
         assert SERVICES[name]["environment"].keys() <= known
         assert {secret.upper() for secret in SERVICES[name]["secrets"]} <= known
+
+
+def test_the_recipes_for_storage_reach_the_service() -> None:
+    recipes = set(
+        re.findall(r"^(OBJECTCUT_STORE__\w+)=", (ROOT / "docs" / "STORAGE.md").read_text(), re.MULTILINE)
+    )
+    files = {secret.upper() for secret in SERVICES["api"]["secrets"]}
+    assert "OBJECTCUT_STORE__S3__PUBLIC_URL" in recipes
+    assert recipes <= SERVICES["api"]["environment"].keys() | files
+    # An empty text would be a setting; no value is none.
+    optional = recipes - files - {"OBJECTCUT_STORE__KIND"}
+    assert {SERVICES["api"]["environment"][name] for name in optional} == {None}
+
+
+def test_memory_holds_what_a_service_works_on() -> None:
+    """Of pictures of 25 megapixels: 391 MB at work, 4 bytes a pixel as it waits."""
+    given = SERVICES["api"]["environment"]
+    jobs, pictures = (
+        int(re.fullmatch(r"\$\{\w+:-(\d+)\}", given[name])[1])  # type: ignore[index]
+        for name in ("OBJECTCUT_CPU_JOBS", "OBJECTCUT_PICTURES")
+    )
+    assert jobs * 391e6 + pictures * 100e6 < int(SERVICES["api"]["mem_limit"].removesuffix("g")) << 30
+
+
+def test_a_worker_has_room_to_convert_any_network() -> None:
+    """OpenVINO's files have been up to 13 % larger than the weights."""
+    (mount,) = SERVICES["worker-cpu"]["tmpfs"]
+    size = re.search(r"size=(\d+)g", mount)
+    assert size
+    assert int(size[1]) << 30 > 1.13e6 * max(spec.weights.megabytes or 0 for spec in REGISTRY.values())
 
 
 @pytest.mark.parametrize("file", ["cpu.env", "gpu.env"])

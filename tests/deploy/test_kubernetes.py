@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from api.environment import load as load_environment
 from api.fleet.settings import WorkerSettings
 from api.settings import Settings, load, variables
+from model.registry import REGISTRY
 from tests.deploy.test_monitoring import samples
 
 ROOT = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -143,6 +144,50 @@ def test_the_service_starts_with_its_variables(monkeypatch: pytest.MonkeyPatch) 
     settings = load()
     assert settings.store.kind == "s3", "pods share no folder"
     assert settings.access() == "s" * 32
+
+
+def test_volumes_hold_what_is_written_there() -> None:
+    network = 1.13e6 * max(spec.weights.megabytes or 0 for spec in REGISTRY.values())  # OpenVINO's own file
+    for document in DEPLOYMENTS:
+        pod = pod_of(document)
+        sizes = {volume["name"]: size_of(volume["emptyDir"]["sizeLimit"]) for volume in pod["volumes"]}
+        assert sizes["tmp"] > network
+        (container,) = pod["containers"]
+        assert size_of(container["resources"]["limits"]["ephemeral-storage"]) > sum(sizes.values())
+        if document["metadata"]["name"] == "objectcut-api":
+            given = environment(ROOT / "base" / "api.env")
+            kept = sum(int(given[f"OBJECTCUT_JOBS__{name}_BYTES"]) for name in ("QUEUED", "ANSWERS"))
+            assert 2 * kept < sizes["data"], "SQLite's journal has the same once more"
+
+
+def size_of(quantity: str) -> int:
+    return int(quantity[:-2]) << {"Mi": 20, "Gi": 30}[quantity[-2:]]
+
+
+def test_the_pod_for_jobs_is_one_and_keeps_its_volume(tmp_path: Path) -> None:
+    """The patches of docs/KUBERNETES.md."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed")
+    page = (ROOT.parents[1] / "docs" / "KUBERNETES.md").read_text()
+    (patches,) = re.findall(r"^```yaml\n(patches:.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shutil.copytree(ROOT / "base", tmp_path / "base")
+    file = tmp_path / "kustomization.yaml"
+    file.write_text(
+        f"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [base]\n{patches}"
+    )
+    done = subprocess.run(
+        [kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    made = {document["kind"]: document for document in yaml.safe_load_all(done.stdout)}
+    for document in made.values():
+        kubernetes_validate.validate(document, VERSION, strict=True)
+    scale = made["HorizontalPodAutoscaler"]["spec"]
+    assert (scale["minReplicas"], scale["maxReplicas"]) == (1, 1)
+    assert made["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
+    volumes = {volume["name"]: volume for volume in pod_of(made["Deployment"])["volumes"]}
+    assert "emptyDir" in volumes["tmp"]
+    assert "persistentVolumeClaim" in volumes["data"]
 
 
 def test_the_worker_starts_with_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,7 @@ def test_it_asks_service_and_worker_and_counts_nothing_twice(processes: dict[str
     until(lambda: prometheus.data("alerts")["alerts"] != [], 20)
     assert {each["labels"]["alertname"] for each in prometheus.data("alerts")["alerts"]} <= {
         "ObjectCutDown",
+        "ObjectCutGone",
         "ObjectCutNotReady",
     }
 
