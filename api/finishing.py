@@ -144,8 +144,8 @@ def _cutout(rgb: RGB, alpha: Alpha, original: RGB, behind: Picture | None, wish:
         return composing.over(rgb, alpha, composing.cover(colours, (rgb.shape[1], rgb.shape[0])))
     if wish.background == "blur":
         return composing.over(rgb, alpha, composing.blurred(original, alpha, wish.blur))
-    if wish.background is not None:
-        return composing.over_colour(rgb, alpha, parse_colour(wish.background))
+    if wish.background is not None and (colour := parse_colour(wish.background)).alpha:
+        return composing.over_colour(rgb, alpha, colour)
     if wish.format in ("avif", "zip") or (wish.format == "webp" and wish.quality < 100):
         # What is lossy mixes neighbours: hidden ones must have the subject's colours, or its edge changes.
         return composing.with_alpha(extend(rgb, alpha), alpha)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Residency(Generic[R]):
         self._sizes: dict[str, int] = {}
         self._failures: dict[str, _Failure] = {}
         self._loads: dict[str, asyncio.Task[ModelUnavailable | None]] = {}
+        self._awaited: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._idle = asyncio.Event()
         self._closed = False
@@ -107,10 +109,15 @@ class Residency(Generic[R]):
 
         Raises ModelUnavailable: it could not be loaded, or, with `retry_after`, not in time; Draining.
         """
-        while not (place := self._places.get(name)):
-            await self._wait_for(name, deadline)
-        self._places[name] = self._places.pop(name)
-        place.users += 1
+        self._awaited[name] += 1
+        try:
+            while not (place := self._places.get(name)):
+                await self._wait_for(name, deadline)
+            self._places[name] = self._places.pop(name)
+            place.users += 1
+        finally:
+            self._awaited[name] -= 1
+            self._idle.set()
         try:
             yield place.resident
         finally:
@@ -207,10 +214,17 @@ class Residency(Generic[R]):
             raise full from None
 
     async def _evict_one(self) -> None:
-        """The one of the idle models whose use is longest ago; waits until there is one."""
-        while not (idle := [name for name, place in self._places.items() if not place.users]):
+        """The one of the idle models whose use is longest ago; waits until there is one.
+
+        A model for which somebody still waits, as it has just been loaded, is not idle: two that are wanted
+        at once would send each other away for ever.
+        """
+        while not (idle := [name for name, place in self._places.items() if not self._wanted(name, place)]):
             self._idle.clear()
             await self._idle.wait()
         place = self._places.pop(idle[0])
         _LOG.info("model '%s' makes room", idle[0])
         await place.resident.leave()
+
+    def _wanted(self, name: str, place: _Place[R]) -> bool:
+        return place.users > 0 or self._awaited[name] > 0

@@ -17,10 +17,10 @@ class Board:
         self._outputs = OrderedDict[str, str]()
         self._begun = Counter[tuple[int, int]]()
 
-    def begin(self, first: int, size: int) -> int:
-        """How often the block of these rows has been begun by now."""
-        self._begun[first, size] += 1
-        return self._begun[first, size]
+    def begin(self, most: int, first: int) -> int:
+        """How often the block with this first row, of blocks of at most so many, has been begun by now."""
+        self._begun[most, first] += 1
+        return self._begun[most, first]
 
     def find(self, key: str) -> str | None:
         """The result with that key."""

@@ -65,10 +65,13 @@ class _Asked:
 
 
 class Worker:
-    """What Ray Data makes one of in each of its processes, and calls from several threads."""
+    """What Ray Data makes one of in each of its processes, and calls from several threads.
 
-    def __init__(self, order: Order, board: Any) -> None:
-        self._board = board
+    most: pictures of a block, as _rows was asked: blocks of one picture may be among others, too.
+    """
+
+    def __init__(self, order: Order, board: Any, most: int) -> None:
+        self._board, self._most = board, most
         self._lost = threading.Event()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="cutter", daemon=True).start()
@@ -80,7 +83,7 @@ class Worker:
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """plan.WORK in, manifest.SCHEMA and `row` out; nothing of a block that kills whoever begins it."""
-        begun: int = ray.get(self._board.begin.remote(block["row"][0].as_py(), len(block)))
+        begun: int = ray.get(self._board.begin.remote(self._most, block["row"][0].as_py()))
         if begun > _TRIES:
             return _RESULT.empty_table()
         cutting = asyncio.run_coroutine_threadsafe(self._cutter.cut(block.to_pylist()), self._loop)
@@ -150,7 +153,7 @@ def _rows(order: Order, share: Share, board: Any, work: pa.Table, block: int) ->
     context.print_on_execution_start = False
     cut = ray.data.from_arrow(blocks).map_batches(
         Worker,
-        fn_constructor_args=(order, board),
+        fn_constructor_args=(order, board, block),
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(

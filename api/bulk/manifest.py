@@ -1,7 +1,7 @@
 """What has become of every picture, in shards of Parquet that are only ever added: the newest row counts.
 
 They lie in `_objectcut/manifest` below the target. One process writes them; a shard is there whole or not at
-all, after the results that it tells of.
+all, after the results that it tells of; results that are about to be overwritten it takes back before that.
 """
 
 import io

@@ -1,7 +1,8 @@
 """Where pictures come from and results go: a folder, or a prefix of a bucket, s3:// or gs://."""
 
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +16,16 @@ OWN = "_objectcut"
 """The folder below a target that holds what is ours: the manifest, and files that are being written."""
 
 _SCRATCH = f"{OWN}/unfinished"
-_LISTING = pa.schema([("name", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64())])
+_LISTING = pa.schema(
+    [
+        ("name", pa.string()),
+        ("size", pa.int64()),  # bytes
+        ("mtime_ns", pa.int64()),  # since 1970
+        ("utf8", pa.bool_()),  # whether the name is; else it has escapes, and no file of that name is there
+    ]
+)
+_Row = tuple[str, int, int, bool]
+"""Of _LISTING."""
 
 
 class PlaceError(Exception):
@@ -40,16 +50,13 @@ class Place:
         return isinstance(self.files, fs.LocalFileSystem)
 
     def listing(self, folder: str = "") -> pa.Table:
-        """The files below `folder`: name, size (bytes), mtime_ns (since 1970). No rows where no folder is."""
+        """The files below `folder`: name, size, mtime_ns, utf8. No rows where no folder is.
+
+        A link to a file is a file; one to a folder is none.
+        """
         top = self._path(folder)
-        infos = self.files.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
-        found = [info for info in infos if info.is_file]
-        columns = (
-            [info.path[len(top) + 1 :] for info in found],
-            [info.size for info in found],
-            [info.mtime_ns for info in found],
-        )
-        return pa.table(list(columns), schema=_LISTING)
+        rows = list(_below(top) if self.local else self._objects_below(top))
+        return pa.table([[row[column] for row in rows] for column in range(len(_LISTING))], schema=_LISTING)
 
     def read(self, name: str, most: int) -> bytes:
         """The file's bytes; of one that is larger than `most` bytes that many and one more."""
@@ -76,6 +83,10 @@ class Place:
         """Removes what killed writers left. Nobody else may be writing."""
         if self.local and self.files.get_file_info(self._path(_SCRATCH)).type != fs.FileType.NotFound:
             self.files.delete_dir(self._path(_SCRATCH))
+
+    def _objects_below(self, top: str) -> Iterator[_Row]:
+        infos = self.files.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
+        return ((info.path[len(top) + 1 :], info.size, info.mtime_ns, True) for info in infos if info.is_file)
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
@@ -130,6 +141,35 @@ def _resolved(place: Place) -> Place:
     """Without symbolic links."""
     root = str(Path(place.root).resolve()) if place.local else place.root
     return Place(place.url, place.files, root)
+
+
+def _below(top: str) -> Iterator[_Row]:
+    """Of a folder. Arrow's own list of one follows links in circles, and ends at a name that is not UTF-8."""
+    root = os.fsencode(top)
+    folders = [root]
+    while folders:
+        try:
+            entries = os.scandir(folders.pop())
+        except FileNotFoundError:
+            continue
+        with entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif (info := _stat(entry)) and stat.S_ISREG(info.st_mode):
+                    path = entry.path[len(root) + 1 :]
+                    name = path.decode(errors="backslashreplace")
+                    yield name, info.st_size, info.st_mtime_ns, name.encode() == path
+
+
+def _stat(entry: os.DirEntry[bytes]) -> os.stat_result | None:
+    """Of what a link leads to. None where it leads nowhere, or nothing is there any more."""
+    try:
+        return entry.stat()
+    except OSError as exc:
+        if entry.is_symlink() or isinstance(exc, FileNotFoundError):
+            return None
+        raise
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from api.bulk.manifest import DONE, FAILED, SCHEMA
 from api.bulk.places import OWN
 
-__all__ = ["NAME_TAKEN", "NAME_UNUSABLE", "WORK", "Plan", "failures", "make_plan", "results"]
+__all__ = ["NAME_TAKEN", "NAME_UNUSABLE", "OVERWRITTEN", "WORK", "Plan", "failures", "make_plan", "results"]
 
-NAME_TAKEN, NAME_UNUSABLE = "name_taken", "name_unusable"
+NAME_TAKEN, NAME_UNUSABLE, OVERWRITTEN = "name_taken", "name_unusable", "overwritten"
 
 WORK = pa.schema(
     [
@@ -32,12 +32,15 @@ class Plan:
 
     standing: rows of SCHEMA, failures of earlier runs that would only happen again.
     refused: rows of SCHEMA, pictures whose names stand in their way.
+    overwritten: rows of SCHEMA, to be written before the work begins: for earlier results, of any recipe, in
+    whose place its own will lie. If it is killed, nobody knows which of the two is there.
     """
 
     work: pa.Table
     skipped: int
     standing: pa.Table
     refused: pa.Table
+    overwritten: pa.Table
 
     @property
     def total(self) -> int:
@@ -54,8 +57,8 @@ def make_plan(
     """
     pictures = _pictures(listing, suffixes).sort_by("name")
     pictures, refused = _named_apart(pictures, recipe)
-    before = before.filter(pc.equal(before["recipe"], recipe))
-    both = pictures.join(before, "name", right_suffix="_before").sort_by("name")
+    mine = before.filter(pc.equal(before["recipe"], recipe))
+    both = pictures.join(mine, "name", right_suffix="_before").sort_by("name")
 
     def holds(mask: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.fill_null(mask, False)
@@ -74,11 +77,14 @@ def make_plan(
         pa.array(range(len(work)), pa.int64()),
         *(work[name] for name in ("name", "size", "mtime_ns", "key", "output")),
     ]
+    overwritten = before.filter(_in_place_of(before, work))
+    detail = "a run was about to overwrite its result"
     return Plan(
         pa.table(columns, schema=WORK),
         pc.sum(done).as_py() or 0,
         both.filter(settled).select(SCHEMA.names).cast(SCHEMA),
         refused,
+        failures(overwritten, recipe, OVERWRITTEN, detail, settled=False),
     )
 
 
@@ -88,8 +94,7 @@ def results(before: pa.Table, recipe: str, work: pa.Table) -> pa.Table:
     before: Manifest.latest. work: Plan.work.
     """
     mine = before.filter(pc.and_(pc.equal(before["recipe"], recipe), pc.equal(before["status"], DONE)))
-    overwritten = pc.is_in(_stems(mine["output"]), pc.unique(_stems(work["name"])))
-    return mine.filter(pc.invert(overwritten)).select(["key", "output"])
+    return mine.filter(pc.invert(_in_place_of(mine, work))).select(["key", "output"])
 
 
 def failures(pictures: pa.Table, recipe: str, code: str, detail: str, *, settled: bool) -> pa.Table:
@@ -123,11 +128,16 @@ def _pictures(listing: pa.Table, suffixes: frozenset[str]) -> pa.Table:
 def _named_apart(pictures: pa.Table, recipe: str) -> tuple[pa.Table, pa.Table]:
     """Those whose results have names of their own, and rows for the others: the first by name has it."""
     # A key of a bucket may hold empty parts, which a folder cannot hold, or would take for its root.
-    unusable = pc.match_substring_regex(pictures["name"], r"^/|//")
-    bad = failures(
-        pictures.filter(unusable), recipe, NAME_UNUSABLE, "the name has an empty part", settled=False
-    )
-    pictures = pictures.filter(pc.invert(unusable))
+    empty_part = pc.match_substring_regex(pictures["name"], r"^/|//")
+    foreign = pc.invert(pictures["utf8"])
+    bad = [
+        failures(pictures.filter(unusable), recipe, NAME_UNUSABLE, detail, settled=False)
+        for unusable, detail in (
+            (empty_part, "the name has an empty part"),
+            (foreign, "the name is not UTF-8"),
+        )
+    ]
+    pictures = pictures.filter(pc.invert(pc.or_(empty_part, foreign)))
     pictures = pictures.append_column("stem", _stems(pictures["name"]))
     first = pictures.group_by("stem").aggregate([("name", "min")])
     pictures = pictures.join(first, "stem").sort_by("name")
@@ -135,7 +145,12 @@ def _named_apart(pictures: pa.Table, recipe: str) -> tuple[pa.Table, pa.Table]:
     losers = pictures.filter(pc.invert(owns))
     detail = "its result would overwrite that of another picture, whose name differs in its suffix alone"
     taken = failures(losers, recipe, NAME_TAKEN, detail, settled=False)
-    return pictures.filter(owns).select(["name", "size", "mtime_ns"]), pa.concat_tables([bad, taken])
+    return pictures.filter(owns).select(["name", "size", "mtime_ns"]), pa.concat_tables([*bad, taken])
+
+
+def _in_place_of(before: pa.Table, work: pa.Table) -> pa.ChunkedArray:
+    """Which results of `before` the results of this work will overwrite, if they have the same suffix."""
+    return pc.is_in(_stems(before["output"]), pc.unique(_stems(work["name"])))
 
 
 def _stems(names: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -86,6 +86,8 @@ def carry_out(
 
     recipe: its digest. Raises Stop, OSError (the manifest), and what `work` raises.
     """
+    if plan.overwritten:
+        manifest.add([plan.overwritten])
     started = clock()
     figures.skipped, figures.failed = plan.skipped, len(plan.standing)
     failed, diary = [plan.standing], _Diary(manifest, clock)

@@ -13,6 +13,7 @@ from api.source.netguard import Resolver, SystemResolver, host_of, port_of
 from api.source.wire import TRANSPORT_ERRORS, Wire
 
 _ANSWER_BYTES = 16_384
+_ANSWER_SECONDS = 1.0
 
 
 class Courier(Protocol):
@@ -88,7 +89,9 @@ class HttpCourier:
         try:
             async with asyncio.timeout(seconds):
                 connection = httpcore.AsyncHTTPConnection(request.url.origin, self._tls, network_backend=wire)
-                return await _status(connection, request)
+                response = await connection.handle_async_request(request)
+            await _read(response)
+            return response.status
         except (httpcore.TimeoutException, TimeoutError):
             raise SourceTimeout(f"{loggable(target)} was too slow") from None
         except TRANSPORT_ERRORS as exc:
@@ -97,15 +100,14 @@ class HttpCourier:
             await wire.aclose()
 
 
-async def _status(connection: httpcore.AsyncHTTPConnection, request: httpcore.Request) -> int:
-    """Once the answer has ended, or after the first bytes of one that goes on."""
-    response = await connection.handle_async_request(request)
+async def _read(response: httpcore.Response) -> None:
+    """Until the answer has ended, or for the first bytes and seconds of one that goes on."""
     size = 0
     try:
-        async for chunk in response.aiter_stream():
-            size += len(chunk)
-            if size > _ANSWER_BYTES:
-                break
-    except TRANSPORT_ERRORS:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            async for chunk in response.aiter_stream():
+                size += len(chunk)
+                if size > _ANSWER_BYTES:
+                    break
+    except (TimeoutError, httpcore.TimeoutException, *TRANSPORT_ERRORS):
         pass  # the status has come: that is the answer
-    return response.status

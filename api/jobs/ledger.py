@@ -58,11 +58,13 @@ class JobLedger:
                 connection.execute("DELETE FROM jobs WHERE id = ?", (id,))
                 return found
             (number,) = connection.execute("SELECT number FROM jobs WHERE id = ?", (id,)).fetchone()
-            changed = rows.bump(connection, number)
-            connection.execute(
-                "UPDATE items SET status = 'cancelled', cutout = NULL, changed = ? WHERE job = ?"
-                " AND status != 'failed'",
-                (changed, number),
+            kept = connection.execute(
+                "SELECT position FROM items WHERE job = ? AND status != 'failed'", (number,)
+            ).fetchall()
+            connection.executemany(
+                "UPDATE items SET status = 'cancelled', cutout = NULL, changed = ?"
+                " WHERE job = ? AND position = ?",
+                [(rows.bump(connection, number), number, row["position"]) for row in kept],
             )
             self._end(connection, number, "cancelled")
             return found

@@ -5,11 +5,13 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from api.accounts import Accounts
 from api.errors import JobsUnavailable, NotFound, ObjectCutError, forget_frames
+from api.finishing import Canvas, Compose, compose
 from api.jobs.changes import Changes
 from api.jobs.config import JobsConfig
 from api.jobs.insistence import insist
@@ -20,7 +22,8 @@ from api.options import CutoutOptions
 from api.pipeline import Job, Outcome, Pipeline
 from api.problems import as_problem, body
 from api.routes.bodies import Cutout
-from api.types import Deadline, Store
+from api.types import Deadline, Picture, Store
+from postprocess.types import Alpha
 
 logger = logging.getLogger("objectcut.jobs")
 
@@ -56,8 +59,9 @@ class Runner:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tools, self._config, self._finished, self._clock = tools, config, finished, clock
-        self._running: dict[asyncio.Task[None], str] = {}
+        self._running: dict[asyncio.Task[None], Task] = {}
         self._begun: set[tuple[int, int]] = set()
+        self._ending: set[tuple[int, int]] = set()
 
     async def take(self) -> Task | None:
         """The next picture, with a place of the pipeline; None when there is none after all."""
@@ -77,7 +81,7 @@ class Runner:
         """One try of one picture; gives its place back."""
         REQUEST_ID.set(task.request_id)
         own = asyncio.create_task(self._attempt(task))
-        self._running[own] = task.id
+        self._running[own] = task
         try:
             await asyncio.wait({own})
         finally:
@@ -85,6 +89,7 @@ class Runner:
             await asyncio.gather(own, return_exceptions=True)
             del self._running[own]
             self._begun.discard(task.place)
+            self._ending.discard(task.place)
             self._tools.pipeline.turns.release_spare()
             self._tools.changes.notify(task.id)
             self._finished()
@@ -92,9 +97,13 @@ class Runner:
             own.result()
 
     def cancel(self, id: str) -> None:
-        """Stops the work on a job that has been removed."""
-        for running, of in self._running.items():
-            if of == id:
+        """Stops the work on a job that has been removed.
+
+        From the last stages on a picture comes to its end, and finds that it is not wanted: of one that is
+        cut short while it is stored the result would stay.
+        """
+        for running, task in self._running.items():
+            if task.id == id and task.place not in self._ending:
                 running.cancel()
 
     async def discard(self, key: str) -> None:
@@ -150,7 +159,7 @@ class Runner:
         cost = caller.plan.credits_per_cutout
         await accounts.require(caller, cost)
         outcome = await self._tools.pipeline.remove_background(
-            _job(task),
+            replace(_job(task), compose=self._composing(task)),
             Deadline.after(self._config.item_timeout),
             spend=partial(accounts.spend_pixels, caller),
             placed=True,
@@ -160,14 +169,20 @@ class Runner:
         if wanted:
             try:
                 await accounts.charge(caller, cost)
-            except ObjectCutError as exc:
-                if exc.status not in _PASSING:
-                    await self.discard(cutout.id)
+            except ObjectCutError:
+                await self.discard(cutout.id)  # it is made again where that may help
                 raise
             wanted = await insist(lambda: ledger.succeed(task))
         if not wanted:
             await self.discard(cutout.id)
         return "succeeded" if wanted else "cancelled"
+
+    def _composing(self, task: Task) -> Compose:
+        def composed(picture: Picture, matte: Alpha, behind: Picture | None, wish: CutoutOptions) -> Canvas:
+            self._ending.add(task.place)
+            return compose(picture, matte, behind, wish)
+
+        return composed
 
     async def _stored(self, task: Task, outcome: Outcome) -> Cutout:
         """What is stored: of an attempt that was cut short, it may be the earlier one's."""

@@ -47,8 +47,8 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
         visit = await gate.admit(request)
         upload = await read_upload(request, gate.limits, visit.deadline, repeatable=REPEATABLE)
         as_bytes, named = wanted_bytes(request.headers.get("accept", ""))
-        if named:
-            upload.fields.setdefault("format", named)
+        if named and upload.fields.get("format") is None:
+            upload.fields["format"] = named
         job = _job(upload, life, store=not as_bytes)
         check_model(job.options.model, names)
         if isinstance(job.source, str):

@@ -50,12 +50,20 @@ def opaque(alpha: Alpha) -> Alpha:
 
 def test_original_pixels_are_never_changed_where_the_subject_is_opaque() -> None:
     source = picture()
-    alpha = opaque(refine(source, matte(), CutoutOptions()))
-    canvas = compose(source, alpha, None, CutoutOptions())
-    shown = canvas.pixels[..., 3] == 255
-    assert shown.any()
-    assert np.array_equal(canvas.pixels[..., :3][shown], source.rgb[shown])
-    assert not canvas.pixels[~shown].any()
+    canvas = compose(source, refine(source, matte(), CutoutOptions()), None, CutoutOptions())
+    alpha = canvas.pixels[..., 3]
+    assert ((alpha > 0) & (alpha < 255)).any()
+    assert np.array_equal(canvas.pixels[alpha == 255][:, :3], source.rgb[alpha == 255])
+    assert not canvas.pixels[alpha == 0].any()
+
+
+@pytest.mark.parametrize("colour", ["transparent", "#ffffff00"])
+def test_a_transparent_background_is_none(colour: str) -> None:
+    plain = CutoutOptions(format="webp")
+    wish = CutoutOptions(format="webp", background=colour)
+    alpha = refine(picture(), matte(), plain)
+    one, other = (compose(picture(), alpha, None, each).pixels for each in (plain, wish))
+    assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from api.jobs.answers import Answer, KeptAnswers
 from api.jobs.config import JobsConfig
 from api.jobs.database import Database
 from model import errors as model_errors
-from tests.api.routes.sent import FILE, PHOTO, URL, web
+from tests.api.routes.removebg.conftest import account
+from tests.api.routes.sent import FILE, PHOTO, URL, pixels, web
 from tests.fakes import FakeClock, FakeEngine, FakeFetcher, MemoryLedger, ScriptedCourier, photo
 from tests.service import KEY, Served, serving
 
@@ -229,6 +230,25 @@ async def test_a_failure_that_was_not_kept_whole_is_no_voucher(tmp_path: Path, e
             fetcher.pages = pages
             answer = await served.http.post("/v1/cutouts", json={"image_url": URL}, headers=headers)
             assert (answer.status_code, ledger.records[id].balance) == (status, balance)
+
+
+async def test_remove_bg_s_auto_made_again_is_what_it_was(tmp_path: Path) -> None:
+    ledger = MemoryLedger()
+    key = await account(ledger, credits=0.5)
+    once = ONCE | {"X-Api-Key": key}
+    files = {"image_file": photo(1000, 800)}
+    settings = {"data_dir": tmp_path}
+    async with serving(settings, accounts=Accounts(AccountsConfig(), ledger)) as served:
+        sizes = []
+        for _ in range(2):
+            answer = await served.http.post(
+                "/v1.0/removebg", files=files, data={"size": "auto"}, headers=once
+            )
+            assert answer.headers["x-credits-charged"] == "0"
+            sizes.append(pixels(answer).shape)
+            (id,) = ledger.records
+            await ledger.grant(id, 10_000)
+        assert sizes[0] == sizes[1]
 
 
 CONTRACTS = [

@@ -256,3 +256,15 @@ async def test_never_more_than_the_budget_whatever_is_wanted() -> None:
 
         await asyncio.gather(*(caller(turn) for turn in range(100)))
     assert 7 <= most <= 11
+
+
+async def test_two_that_do_not_fit_beside_each_other_are_served_in_turn() -> None:
+    shelf = Shelf({"a": 3, "b": 3})
+    async with residency(shelf, "a", "b", budget=4) as models:
+
+        async def caller(turn: int) -> None:
+            async with models.use("ab"[turn % 2], later(5)):
+                await asyncio.sleep(0.001)
+
+        await asyncio.gather(*(caller(turn) for turn in range(20)))
+    assert len(shelf.loads) < 10

@@ -3,7 +3,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from postprocess.compose import cutout, with_alpha
 from postprocess.encode import MEDIA_TYPES, Format, encode
@@ -38,6 +38,20 @@ def test_alpha_survives(name: Format, kind: str, tolerance: int) -> None:
 def test_webp_of_quality_100_is_exact_where_it_shows() -> None:
     read = np.asarray(Image.open(io.BytesIO(encode(RGBA, "webp", 100).body)))
     assert np.array_equal(read[RGBA[..., 3] > 0], RGBA[RGBA[..., 3] > 0])
+
+
+@pytest.mark.parametrize("name", ["webp", "jpeg", "avif"])
+def test_quality_is_bytes_for_likeness(name: Format) -> None:
+    low, high = (encode(RGB, name, quality).body for quality in (50, 95))
+    errors = [np.abs(np.asarray(Image.open(io.BytesIO(body)).convert("RGB")).astype(int) - RGB).mean()
+              for body in (low, high)]  # fmt: skip
+    assert len(low) < 0.8 * len(high)
+    assert errors[0] > 1.5 * errors[1]
+
+
+def test_jpeg_keeps_all_of_its_chroma() -> None:
+    image = Image.open(io.BytesIO(encode(RGB, "jpeg", 90).body))
+    assert JpegImagePlugin.get_sampling(image) == 0
 
 
 def test_jpeg_lies_over_white() -> None:

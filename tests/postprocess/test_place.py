@@ -46,6 +46,14 @@ def test_resample_lets_no_hidden_colour_in() -> None:
     assert np.abs(small[soft].astype(int) - RED).max() <= 1
 
 
+def test_an_enlarged_subject_keeps_its_colour_up_to_its_edge() -> None:
+    rgb, alpha, _ = scene()
+    large, matte = resample(rgb, alpha, (240, 160))
+    assert matte is not None
+    assert (matte.min(), matte.max()) == (0, 1)
+    assert np.abs(large[matte > 0.05].astype(int) - RED).max() <= 1
+
+
 def test_resample_without_transparency() -> None:
     small, matte = resample(scene()[0], None, (30, 20))
     assert small.shape == (20, 30, 3)

@@ -3,6 +3,7 @@
 The fetcher resolves, judges and dials as in production; the network records every address it is asked for.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from api.errors import InvalidOptions, SourceForbidden, SourceUnreachable
 from api.source.fetch import FetchConfig, HttpFetcher
 from model.deadline import Deadline
+from tests.api.routes.accepted import ended, made
 from tests.api.source.test_netguard import BAD_URLS, NAMED, RANGES
 from tests.fakes import photo
 from tests.origin import PUBLIC, FakeDNS, LoopbackNetwork, ScriptedOrigin, redirect
@@ -118,4 +120,14 @@ async def test_no_contract_is_a_way_around(request_: dict[str, Any]) -> None:
             assert answer.status_code in (200, 400, 422)
             assert "image_url" not in answer.json().get("response", {})
             assert "169.254" not in answer.text
+        assert (network.dialled, origin.connections) == ([], 0)
+
+
+async def test_nor_is_a_job(tmp_path: Path) -> None:
+    async with ScriptedOrigin() as origin:
+        network = origin.network()
+        fetcher = guarded(network, {"evil.example": [["169.254.169.254"]]})
+        async with serving({"data_dir": tmp_path}, fetcher=fetcher) as served:
+            job = await ended(served.http, (await made(served.http, json={"image_urls": [EVIL]}))["id"])
+            assert (job["status"], job["items"][0]["error"]["code"]) == ("failed", "source_forbidden")
         assert (network.dialled, origin.connections) == ([], 0)

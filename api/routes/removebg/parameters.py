@@ -103,12 +103,12 @@ class Parameters:
             format=self.format,
         )
         # What a ZIP holds and what `auto` means, the layout decides when it has seen the pixels.
-        behind = self.bg_color is not None or background is not None
+        colour = self.bg_color if self.bg_color and self.bg_color.alpha else None
+        behind = colour is not None or background is not None
         late = self.format == "auto" or (self.format == "zip" and behind)
-        colour = "#{:02x}{:02x}{:02x}{:02x}".format(*self.bg_color) if self.bg_color else None
         options = CutoutOptions(
             output="alpha" if self.channels == "alpha" else "cutout",
-            background=colour,
+            background="#{:02x}{:02x}{:02x}{:02x}".format(*colour) if colour else None,
             format=None if late else _as_format(self.format),
         )
         return Job(

@@ -15,10 +15,11 @@ RECIPE = Recipe(CutoutOptions(), "0" * 64)
 SUFFIXES = frozenset({".jpg", ".png"})
 
 
-def listing(*names: str, size: int = 7, mtime_ns: int = 9) -> pa.Table:
+def listing(*names: str, utf8: bool = True) -> pa.Table:
     """As Place.listing tells it."""
-    schema = pa.schema([("name", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64())])
-    return pa.table([list(names), [size] * len(names), [mtime_ns] * len(names)], schema=schema)
+    columns = {"name": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "utf8": pa.bool_()}
+    rows = [{"name": name, "size": 7, "mtime_ns": 9, "utf8": utf8} for name in names]
+    return pa.Table.from_pylist(rows, schema=pa.schema(columns))
 
 
 def ended(name: str, **more: Any) -> dict[str, Any]:

@@ -19,4 +19,9 @@ def test_of_too_many_those_asked_for_longest_ago_are_forgotten() -> None:
 
 def test_every_beginning_of_a_block_counts() -> None:
     board = Board(1)
-    assert [board.begin(0, 32), board.begin(32, 32), board.begin(0, 32), board.begin(0, 1)] == [1, 1, 2, 1]
+    assert [board.begin(1024, 0), board.begin(1024, 1), board.begin(1024, 0)] == [1, 1, 2]
+
+
+def test_a_picture_that_is_tried_alone_begins_anew() -> None:
+    board = Board(1)
+    assert [board.begin(1024, 0), board.begin(1, 0), board.begin(1, 0)] == [1, 1, 2]

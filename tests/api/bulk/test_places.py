@@ -1,5 +1,6 @@
 """Places: folders and buckets behind one face."""
 
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,29 @@ def test_what_is_not_there_is_an_error_of_the_system(place: Place) -> None:
     with pytest.raises(OSError, match="no"):
         place.copy("no.png", "b.png")
     assert len(place.listing()) == 0
+
+
+def test_odd_entries_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.jpg").write_bytes(b"photo")
+    links = {"link.jpg": "deep/a.jpg", "nowhere.jpg": "gone.jpg", "itself.jpg": "itself.jpg", "loop": "."}
+    for name, leads_to in links.items():
+        (tmp_path / name).symlink_to(leads_to)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"photo")
+    listed = open_place(str(tmp_path)).listing().to_pylist()
+    assert {(row["name"], row["size"], row["utf8"]) for row in listed} == {
+        ("deep/a.jpg", 5, True),
+        ("link.jpg", 5, True),
+        (r"caf\xe9.jpg", 5, False),
+    }
+    assert len(listed) == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    with pytest.raises(NotADirectoryError):
+        open_place(str(tmp_path / "a.jpg")).listing()
 
 
 def test_a_folder_holds_nothing_half_written(tmp_path: Path) -> None:

@@ -75,6 +75,42 @@ def test_names_that_stand_in_the_way() -> None:
     assert set(plan.refused["status"].to_pylist()) == {"failed"}
 
 
+def test_a_name_that_is_not_utf8_is_refused() -> None:
+    odd = listing(r"caf\xe9.jpg", utf8=False)
+    plan = make_plan(odd, manifest(), RECIPE.digest, SUFFIXES, retry_failed=False)
+    (refused,) = plan.refused.to_pylist()
+    assert (refused["name"], refused["code"]) == (r"caf\xe9.jpg", "name_unusable")
+    assert (len(plan.work), plan.total) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "overwritten"),
+    [
+        pytest.param({"mtime_ns": 8}, True, id="of an older version"),
+        pytest.param({"recipe": "other"}, True, id="by another recipe"),
+        pytest.param({"name": "a.bmp"}, True, id="of a picture that had the name before"),
+        pytest.param({}, False, id="which is left alone"),
+        pytest.param({"name": "b.jpg", "output": "b.png"}, False, id="under another name"),
+        pytest.param(FAILED | {"recipe": "other"}, False, id="which never was"),
+    ],
+)
+def test_a_result_that_will_be_overwritten(before: dict[str, Any], overwritten: bool) -> None:
+    row = ended("a.jpg", output="a.png") | before
+    plan = make_plan(listing("a.jpg"), manifest(row), RECIPE.digest, SUFFIXES, retry_failed=False)
+    taken_back = [(row["name"], row["code"], row["settled"]) for row in plan.overwritten.to_pylist()]
+    assert taken_back == [(row["name"], "overwritten", False)] * overwritten
+
+
+@pytest.mark.parametrize("recipe", [RECIPE.digest, "other"])
+def test_a_result_that_was_to_be_overwritten_is_cut_whatever_is_there(recipe: str) -> None:
+    earlier = manifest(ended("a.jpg", output="a.png", mtime_ns=8))
+    killed = make_plan(listing("a.jpg"), earlier, RECIPE.digest, SUFFIXES, retry_failed=False)
+    again = make_plan(listing("a.jpg"), killed.overwritten, recipe, SUFFIXES, retry_failed=False)
+    (picture,) = again.work.to_pylist()
+    assert (picture["known_key"], picture["known_output"]) == (None, None)
+    assert len(results(killed.overwritten, recipe, work())) == 0
+
+
 def test_a_name_that_was_taken_is_done_once_it_is_free() -> None:
     plan = make_plan(listing("a.jpg", "a.png"), manifest(), RECIPE.digest, SUFFIXES, retry_failed=False)
     again = make_plan(listing("a.png"), plan.refused, RECIPE.digest, SUFFIXES, retry_failed=False)

@@ -26,13 +26,15 @@ def planned(*names: str, before: pa.Table | None = None) -> Plan:
     return make_plan(listing(*names), before, RECIPE.digest, SUFFIXES, retry_failed=False)
 
 
-def run(plan: Plan, work: Work, target: Place, clock: FakeClock | None = None) -> tuple[Figures, list[str]]:
+def run(
+    plan: Plan, work: Work, target: Place, clock: FakeClock | None = None, kept: Manifest | None = None
+) -> tuple[Figures, list[str]]:
     figures, told = Figures(), list[str]()
+    kept = kept or Manifest(target, RECIPE)
 
     def tell(rows: pa.Table) -> None:
         told.extend(rows["name"].to_pylist())
 
-    kept = Manifest(target, RECIPE)
     carry_out(plan, kept, work, RECIPE.digest, figures=figures, told=tell, clock=clock or FakeClock())
     return figures, told
 
@@ -111,6 +113,35 @@ def test_what_is_done_before_the_end_is_kept(target: Place, end: type[BaseExcept
         carry_out(planned("a.jpg", "b.jpg"), kept, work, RECIPE.digest, figures=figures, told=lambda _: None)
     assert figures.done == 1
     assert kept.latest()["name"].to_pylist() == ["a.jpg"]
+
+
+def test_what_is_about_to_be_overwritten_is_taken_back_before(target: Place) -> None:
+    kept = Manifest(target, RECIPE)
+    kept.add([manifest(*(ended(f"{stem}.jpg", output=f"{stem}.png", recipe="other") for stem in "abc"))])
+
+    def work(left: pa.Table, _: int) -> Iterator[pa.Table]:
+        codes = {row["name"]: row["code"] for row in kept.latest().to_pylist()}
+        assert codes == {"a.jpg": "overwritten", "b.jpg": "overwritten", "c.jpg": None}
+        yield rows_of(left.slice(0, 1))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(planned("a.jpg", "b.jpg", before=kept.latest()), work, target, kept=kept)
+    names = ("a.jpg", "b.jpg", "c.jpg")
+    for recipe, left in ((RECIPE.digest, ["b.jpg", "c.jpg"]), ("other", ["a.jpg", "b.jpg"])):
+        plan = make_plan(listing(*names), kept.latest(), recipe, SUFFIXES, retry_failed=False)
+        assert plan.work["name"].to_pylist() == left
+
+
+def test_what_was_overwritten_is_no_failure(target: Place) -> None:
+    kept = Manifest(target, RECIPE)
+    kept.add([manifest(ended("a.jpg", output="a.png", recipe="other"))])
+    plan = planned("a.jpg", before=kept.latest())
+    assert len(plan.overwritten) == 1
+    figures, told = run(plan, lambda left, _: [rows_of(left)], target, kept=kept)
+    assert (figures.done, figures.failed, told) == (1, 0, ["a.jpg"])
+    assert kept.latest()["status"].to_pylist() == ["done"]
+    assert target.read(FAILURES, 10**6) == b""
 
 
 @pytest.mark.parametrize(

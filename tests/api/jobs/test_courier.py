@@ -33,6 +33,7 @@ STATUSES = [
     pytest.param(redirect("http://hook.example/elsewhere"), 302, id="a redirect is not followed"),
     pytest.param(reply(b"x", status="200 OK", length=50), 200, id="an answer that is cut short"),
     pytest.param([reply(length=10_000_000), forever(b"x" * 4000)], 200, id="an answer without an end"),
+    pytest.param([reply(b"", status="200 OK", length=50), 60.0], 200, id="an answer that stalls"),
 ]
 
 

@@ -14,6 +14,7 @@ from api.accounts import Accounts, AccountsConfig
 from api.accounts.keys import KeyRecord, make_key
 from api.jobs.archive import archive
 from api.jobs.views import Job
+from api.types import Link
 from tests.api.routes.accepted import ended, made, until
 from tests.api.routes.sent import FILE, PHOTO, URL, web
 from tests.fakes import FakeEngine, MemoryLedger, ScriptedCourier, memory_store
@@ -255,6 +256,13 @@ class TestEvents:
             events = self.parsed((await stream).text)
             assert (events[-1][0], events[-1][2]["status"]) == ("done", "cancelled")
 
+    async def test_every_item_is_told_of_the_end(self, settings: dict[str, Any]) -> None:
+        async with serving(settings, engine=FakeEngine(holds=asyncio.Event()), fetcher=web()) as served:
+            path = f"/v1/jobs/{(await made(served.http, json={'image_urls': [URL] * 4}))['id']}"
+            assert (await served.http.delete(path)).status_code == 204
+            events = self.parsed((await served.http.get(f"{path}/events")).text)
+            assert [name for name, *_ in events] == ["progress"] * 4 + ["done"]
+
     async def test_streams_end_when_the_service_does(self, settings: dict[str, Any]) -> None:
         engine = FakeEngine(holds=asyncio.Event())
         async with serving(settings, engine=engine) as served:
@@ -275,6 +283,25 @@ class TestRemoving:
         for method, tail in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/results")):
             gone = await served.http.request(method, f"/v1/jobs/{job['id']}{tail}")
             assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+
+    async def test_what_was_being_stored_goes_too(self, settings: dict[str, Any]) -> None:
+        store = memory_store()
+        put, begun, goes_on = store.put, asyncio.Event(), asyncio.Event()
+
+        async def slow(*given: Any, **named: Any) -> Link:
+            link = await put(*given, **named)  # it is there, and only its writer does not know yet
+            begun.set()
+            await goes_on.wait()
+            return link
+
+        store.put = slow  # type: ignore[method-assign]
+        async with serving(settings, store=store) as served:
+            job = await made(served.http, content=PHOTO)
+            await begun.wait()
+            assert (await served.http.delete(f"/v1/jobs/{job['id']}")).status_code == 204
+            goes_on.set()
+            await until(lambda: not store._entries)
+            assert (await ended(served.http, job["id"]))["status"] == "cancelled"
 
     async def test_what_has_not_begun_never_does(self, settings: dict[str, Any]) -> None:
         engine = FakeEngine(holds=asyncio.Event())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import cv2
@@ -118,6 +119,8 @@ async def test_the_page_is_told_and_the_end_ends_everything() -> None:
 async def test_what_the_phone_knows_reads_nothing() -> None:
     async with serving() as served:
         code = (await opened(served))["code"]
+        assert re.fullmatch("[a-z2-9]{12}", code)
+        assert code != (await opened(served))["code"]
         await sent(served, code)
         for method, path in (
             ("GET", f"{code}/cutouts/1"),

@@ -11,6 +11,8 @@ from api.types import Picture
 from postprocess.crop import Box, bounding_box
 from postprocess.lengths import parse_margins
 from postprocess.types import Alpha
+from tests.api.routes.removebg.conftest import Client
+from tests.api.routes.removebg.sent import unzipped
 
 WISH = CutoutOptions()
 RED = (220, 30, 40)
@@ -185,3 +187,11 @@ def test_zip_has_four_channels_whatever_is_behind() -> None:
     assert canvas.format == "zip"
     assert canvas.pixels.shape == (100, 200, 4)
     assert canvas.pixels[..., 3].min() == 255
+
+
+async def test_zip_over_nothing_is_a_zip_without_a_background(client: Client) -> None:
+    plain, clear = [
+        unzipped((await client.remove(format="zip", **fields)).content)
+        for fields in ({}, {"bg_color": "ffffff00"})
+    ]
+    assert all(np.array_equal(one, other) for one, other in zip(plain, clear, strict=True))

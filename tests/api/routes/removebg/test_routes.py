@@ -3,7 +3,6 @@
 import base64
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -166,24 +165,6 @@ class TestPrices:
             # `auto` is what the credits are good for.
             auto = await Client(served, key).remove(size="auto")
             assert (auto.status_code, auto.headers["x-credits-charged"]) == (200, "0")
-
-    async def test_auto_made_again_is_what_it_was(self, tmp_path: Path) -> None:
-        ledger = MemoryLedger()
-        key = await account(ledger, credits=0.5)
-        once = {"X-Api-Key": key, "Idempotency-Key": "an-order"}
-        files = {"image_file": photo(1000, 800)}
-        settings = {"data_dir": tmp_path}
-        async with serving(settings, accounts=Accounts(AccountsConfig(), ledger)) as served:
-            sizes = []
-            for _ in range(2):
-                answer = await served.http.post(
-                    "/v1.0/removebg", files=files, data={"size": "auto"}, headers=once
-                )
-                assert answer.headers["x-credits-charged"] == "0"
-                sizes.append(pixels(answer).shape)
-                (id,) = ledger.records
-                await ledger.grant(id, 10_000)
-            assert sizes[0] == sizes[1]
 
     async def test_auto_is_all_there_is(self, client: Client) -> None:
         files = {"image_file": photo(1000, 800)}
