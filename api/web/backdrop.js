@@ -6,6 +6,7 @@ const SMOOTH = 480; // px of the longer side that a blur is computed at: nothing
 
 // A canvas of the window's size, or smaller where that loses nothing; null where a colour will do, or nothing.
 export async function backdropOf(picture, window, wish) {
+  if (wish.format === "zip") return null; // it holds colour and matte, and no background
   if (wish.background === "blur") return blurred(picture, window, wish.blur);
   if (wish.background !== "picture" || !wish.picture) return null;
   const bitmap = await createImageBitmap(wish.picture);

@@ -12,6 +12,7 @@ export class Brush {
   picture = null;
   item = null;
   #stroke = null;
+  #dropped = []; // what could be done again before the stroke
   #on = null;
 
   constructor(ring, changed) {
@@ -48,6 +49,7 @@ export class Brush {
     if (!this.active || event.button > 0) return;
     this.#stroke = { erase: this.tool === "erase", radius: this.size / 2 / this.stage.scale, points: [] };
     this.item.strokes.push(this.#stroke);
+    this.#dropped = this.item.undone;
     this.item.undone = [];
     this.go(on);
   }
@@ -76,7 +78,7 @@ export class Brush {
     if (!this.#stroke) return;
     this.end();
     this.undo();
-    this.item.undone.pop();
+    this.item.undone = this.#dropped;
     this.changed();
   }
 

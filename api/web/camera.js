@@ -14,17 +14,22 @@ export async function photograph(take) {
     return notify("camera.none");
   }
   const dialog = byId("camera-dialog"), video = byId("viewfinder"), shoot = byId("shoot");
+  if (video.srcObject) return stop(stream); // of a second click: one is enough
   shoot.disabled = true;
   video.srcObject = stream;
   video.onloadeddata = () => (shoot.disabled = false);
   dialog.onclose = async () => {
     const shot = dialog.returnValue === "shoot" && (await still(video));
-    for (const track of stream.getTracks()) track.stop();
+    stop(stream);
     video.srcObject = null;
     if (shot) take([shot]);
   };
   dialog.returnValue = "";
   dialog.showModal();
+}
+
+function stop(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 // The camera that looks away from whoever holds it; null: there is none, or the page may not use it.

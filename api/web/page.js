@@ -35,6 +35,7 @@ let current = null; // the item on the stage
 let picture = null; // the same, opened, once it is done
 let stageShows = null; // of the current item: nothing, photo, done
 let turn = 0; // whoever finds that it has changed while waiting has been overtaken
+let behind = 0; // the same, of the background
 
 const stageFor = (item) => item.state === "done" ? "done" : item.photo ? "photo" : "nothing";
 
@@ -115,8 +116,9 @@ async function background() {
   byId("views").disabled = root.dataset.background !== "transparent";
   document.documentElement.style.setProperty("--chosen", wish.colour);
   if (!picture) return;
-  const shown = picture, drawn = await backdropOf(picture, picture.window(wish), wish);
-  if (shown === picture) stage.setBackdrop(drawn);
+  const ticket = ++behind, shown = picture;
+  const drawn = await backdropOf(picture, picture.window(wish), wish);
+  if (ticket === behind && shown === picture) stage.setBackdrop(drawn);
 }
 
 function onTouchUp() {
@@ -184,12 +186,18 @@ function refused(error) {
   notify(titleOf(error.code));
 }
 
-// ---- the key -------------------------------------------------------------------------------------------------
+// ---- the key, the network ------------------------------------------------------------------------------------
 
 onKey(() => {
   loadModels();
-  for (const item of queue.items) if (item.problem?.code === "unauthorized" && item.state === "failed") queue.again(item);
+  retry("unauthorized");
 });
+addEventListener("online", () => retry("unreachable"));
+
+// What failed for a reason that is gone.
+function retry(code) {
+  for (const item of queue.items) if (item.state === "failed" && item.problem.code === code) queue.again(item);
+}
 
 function loadModels() {
   panel.load().catch((error) => {
@@ -202,7 +210,7 @@ function loadModels() {
 // They land on what is on the stage, as it would be saved.
 byId("phone").addEventListener("click", async () => {
   try {
-    const png = Object.assign(Object.create(wish), { format: "png" });
+    const png = { ...wish, format: "png" };
     await room.open(picture ? await createImageBitmap(await encode(current, picture, png)) : null);
   } catch (error) {
     refused(error);

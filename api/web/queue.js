@@ -46,6 +46,8 @@ export class Queue extends EventTarget {
   }
 
   #advance() {
+    // Whoever was told to wait was told it for all: the next ones would only lose their tries, too.
+    if (this.items.some(({ state }) => state === "pausing")) return;
     const busy = this.items.filter((item) => item.abort).length;
     for (const item of this.items.filter((each) => each.state === "waiting").slice(0, Math.max(0, AT_ONCE - busy))) {
       this.#work(item);

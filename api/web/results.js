@@ -20,8 +20,8 @@ export class Results {
     Object.assign(this, { wish, queue, refused, item: null, picture: null });
     const on = (id, act) => byId(id).addEventListener("click", () => this.#run(act));
     on("download", async () => {
-      const { item } = this;
-      save(await encode(item, this.picture, wish), fileName(item, SUFFIXES[wish.format]));
+      const { item } = this, asked = { ...wish }; // as they are at the click, whatever is changed meanwhile
+      save(await encode(item, this.picture, asked), fileName(item, SUFFIXES[asked.format]));
     });
     on("download-all", () => this.#downloadAll());
     on("copy-picture", async () => {
@@ -60,7 +60,7 @@ export class Results {
 
   // What the clipboard takes: always PNG.
   #png() {
-    return Object.assign(Object.create(this.wish), { format: "png" });
+    return { ...this.wish, format: "png" };
   }
 
   async #run(act) {
@@ -85,12 +85,13 @@ export class Results {
   async #downloadAll() {
     if (this.#packing) return;
     this.#packing = true;
-    const items = this.#done, button = byId("download-all").querySelector("span"), files = [];
+    const items = this.#done, asked = { ...this.wish }, files = [];
+    const button = byId("download-all").querySelector("span");
     try {
       // One after the other: each is as large as its photo's pixels.
       for (const item of items) {
         say(button, "save.packing", { number: files.length + 1, all: items.length });
-        const file = await this.#file(item).catch(() => null);
+        const file = await this.#file(item, asked).catch(() => null);
         if (file) files.push(file);
       }
       if (files.length) save(await zip(files), "cutouts.zip");
@@ -101,8 +102,8 @@ export class Results {
     }
   }
 
-  async #file(item) {
+  async #file(item, wish) {
     const picture = item === this.item && this.picture ? this.picture : await Picture.open(item);
-    return [fileName(item, SUFFIXES[this.wish.format]), await encode(item, picture, this.wish)];
+    return [fileName(item, SUFFIXES[wish.format]), await encode(item, picture, wish)];
   }
 }

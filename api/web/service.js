@@ -1,6 +1,8 @@
 // The service's HTTP API, as far as the page needs it. Every failure is a Problem with a stable code.
 
-const KEY = "objectcut.key";
+import { memory } from "./memory.js";
+
+const kept = memory("sessionStorage", "objectcut.key");
 
 export class Problem extends Error {
   constructor(code, { detail = null, retryAfter = null } = {}) {
@@ -11,8 +13,8 @@ export class Problem extends Error {
 
 // Kept for this tab alone: other people may use this browser, too.
 export const key = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (value) => sessionStorage.setItem(KEY, value),
+  get: () => kept.get() ?? "",
+  set: kept.set,
 };
 
 // What the service is told of the page's wishes: [name, value] each, defaults left out.

@@ -5,6 +5,7 @@ import { notify } from "./notice.js";
 import { t } from "./words.js";
 
 const MOST = 60; // photos at a time: each is held in memory
+const NAMELESS = "image.png"; // what browsers call a picture that was copied, and is no file
 const byId = (id) => document.getElementById(id);
 
 // Calls add(source, name) for each photo. room: how many there are already.
@@ -27,15 +28,26 @@ export function open({ add, count }) {
   byId("take").addEventListener("click", () => photograph((files) => take(files, `${t("name.camera")}.jpg`)));
   link(add);
   samples(take);
-  dropping(take, add);
+  // What was dropped or pasted. address: the type of what may hold one. nameless: what no file's own name is.
+  const receive = (transfer, address, nameless = null) => {
+    const { files, folders } = unpacked(transfer), url = urlIn(transfer.getData(address));
+    if (files.length) take(files, files.length === 1 && files[0].name === nameless ? `${t("name.pasted")}.png` : null);
+    else if (url) add({ url }, nameOf(url));
+    else if (!folders) notify("take.none");
+    if (folders) notify("take.folder");
+  };
+  dropping((transfer) => receive(transfer, "text/uri-list"));
   addEventListener("paste", (event) => {
     if (event.target.closest?.("input:not([type=file]), textarea")) return;
-    const { files } = event.clipboardData;
-    const url = address(event.clipboardData.getData("text/plain"));
-    if (files.length) take(files, `${t("name.pasted")}.png`);
-    else if (url) add({ url }, nameOf(url));
-    else notify("take.none");
+    receive(event.clipboardData, "text/plain", NAMELESS);
   });
+}
+
+// A folder comes as a file that nobody can read.
+function unpacked({ items }) {
+  const given = [...items].filter(({ kind }) => kind === "file");
+  const files = given.filter((item) => !item.webkitGetAsEntry()?.isDirectory).map((item) => item.getAsFile());
+  return { files, folders: given.length - files.length };
 }
 
 function link(add) {
@@ -63,7 +75,7 @@ function samples(take) {
   }
 }
 
-function dropping(take, add) {
+function dropping(receive) {
   const veil = document.querySelector(".veil");
   let depth = 0; // every element that is crossed tells of it
   const show = (change) => {
@@ -79,14 +91,11 @@ function dropping(take, add) {
   addEventListener("drop", (event) => {
     event.preventDefault();
     show(-depth);
-    const { files } = event.dataTransfer;
-    const url = address(event.dataTransfer.getData("text/uri-list"));
-    if (files.length || !url) take(files);
-    else add({ url }, nameOf(url));
+    receive(event.dataTransfer);
   });
 }
 
-function address(text) {
+function urlIn(text) {
   const [first] = text.trim().split(/\s/);
   return /^https?:\/\/./i.test(first) ? first : null;
 }

@@ -58,6 +58,7 @@ export class Stage {
   // Both. reveal: wipes from the one to the other.
   showPicture(picture, window, { reveal }) {
     this.root.classList.remove("empty");
+    if (!this.canvases.cut.width) this.split.value = 0; // what showed a photo alone compares nothing
     this.#draw(this.canvases.photo, picture.photo);
     Object.assign(this.canvases.cut, { width: picture.width, height: picture.height });
     this.canvases.cut.getContext("2d").putImageData(picture.now, 0, 0);

@@ -1,11 +1,12 @@
 // The page's texts in the reader's language. An element says by data-word which text it holds, by data-label and
 // data-title which accessible name and tooltip it has; a change of language fills all of them again.
 
+import { memory } from "./memory.js";
 import de from "./words/de.js";
 import en from "./words/en.js";
 
 const LANGUAGES = { en, de };
-const CHOICE = "objectcut.language";
+const choice = memory("localStorage", "objectcut.language");
 const values = new WeakMap();
 
 let words = en;
@@ -58,13 +59,13 @@ function fill(element) {
 
 // Chosen before, or what the browser asks for, or English.
 export function preferred() {
-  const asked = [localStorage.getItem(CHOICE), ...navigator.languages.map((each) => each.slice(0, 2))];
+  const asked = [choice.get(), ...navigator.languages.map((each) => each.slice(0, 2))];
   return asked.find((each) => each in LANGUAGES) ?? "en";
 }
 
 export function speak(name, { remember = false } = {}) {
   words = LANGUAGES[name];
   document.documentElement.lang = name;
-  if (remember) localStorage.setItem(CHOICE, name);
+  if (remember) choice.set(name);
   for (const element of document.querySelectorAll("[data-word], [data-label], [data-title]")) fill(element);
 }

@@ -168,6 +168,30 @@ def test_a_blurred_background(portrait: Visit) -> None:
     assert cv2.Laplacian(stronger[:, 400:], cv2.CV_64F).var() < cv2.Laplacian(made[:, 400:], cv2.CV_64F).var()
 
 
+def test_the_background_chosen_last_is_shown(portrait: Visit) -> None:
+    sky = upload(encoded(astronaut()[::4, ::-4]), "sky.png")
+    with portrait.page.expect_file_chooser() as chooser:
+        portrait.choose("background", "picture")
+    chooser.value.set_files(sky)
+    expect(portrait.at("canvas.backdrop")).to_be_visible()
+    portrait.choose("background", "transparent")
+    expect(portrait.at("canvas.backdrop")).to_be_hidden()
+    portrait.page.evaluate("""() => {
+      const original = window.createImageBitmap;
+      const held = new Promise((resolve) => (window.release = resolve));
+      window.createImageBitmap = async (...given) => { await held; return original(...given); };
+    }""")
+    portrait.choose("background", "picture")
+    portrait.choose("background", "colour")
+    portrait.page.evaluate("release()")
+    portrait.page.wait_for_timeout(300)
+    expect(portrait.at("canvas.backdrop")).to_be_hidden()
+    portrait.choose("background", "blur")
+    expect(portrait.at("canvas.backdrop")).to_be_visible()
+    portrait.choose("format", "zip")  # which holds no background
+    expect(portrait.at("canvas.backdrop")).to_be_hidden()
+
+
 def test_cropping_with_a_margin(portrait: Visit) -> None:
     portrait.page.get_by_role("switch", name="Crop to the subject").check()
     portrait.at('input[name="margin"]').fill("20")
@@ -326,6 +350,8 @@ def test_undo_waits_for_the_picture(portrait: Visit) -> None:
 
 def test_a_second_finger_takes_back_the_stroke_of_the_first(portrait: Visit) -> None:
     portrait.choose("tool", "erase")
+    portrait.page.mouse.click(*portrait.where(*SUBJECT))
+    portrait.at("#undo").click()
     portrait.at("#stage").evaluate("""(stage) => {
       stage.setPointerCapture = () => {};
       const {left, top} = stage.getBoundingClientRect();
@@ -333,4 +359,6 @@ def test_a_second_finger_takes_back_the_stroke_of_the_first(portrait: Visit) -> 
         "pointerdown", {pointerId, clientX: left + 100 * pointerId / 3, clientY: top + 200, bubbles: true}));
     }""")
     expect(portrait.at("#undo")).to_be_disabled()
+    expect(portrait.at("#redo")).to_be_enabled()  # what was undone before, and that alone
+    portrait.at("#redo").click()
     expect(portrait.at("#redo")).to_be_disabled()

@@ -1,5 +1,6 @@
 """What goes wrong, in words, and what can be done about it."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def test_one_failure_is_not_its_neighbours(visit: Visit) -> None:
     expect(visit.at("#told")).to_have_text("good.jpg is cut out.")
     visit.at("#drop-item").click()
     visit.done()
+
+
+def test_back_from_a_failure_the_cutout_is_seen(visit: Visit) -> None:
+    visit.expected.append(REFUSED)
+    visit.add()
+    visit.done()
+    visit.page.route("**/v1/cutouts", lambda route: route.fulfill(status=502))
+    visit.add(name="second.png")
+    expect(visit.at(".failure")).to_be_visible()
+    visit.at("#strip .thumb").nth(0).click()
+    expect(visit.at("#download")).to_be_enabled()
+    expect(visit.at("#split")).to_have_value("0", timeout=2000)
 
 
 def test_a_photo_that_there_is_no_memory_to_show(visit: Visit) -> None:
@@ -80,6 +93,24 @@ def test_a_key_is_asked_for(visiting: Visiting, strict: str) -> None:
     visit.page.reload()
     visit.add(upload(JPEG, "b.jpg"))
     visit.done()  # remembered for this tab
+
+
+def test_where_nothing_may_be_remembered(visiting: Visiting, strict: str) -> None:
+    """As with all site data blocked: the language and the key last as long as the page."""
+    visit = visiting(strict, locale="de-AT")
+    visit.expected.append(REFUSED)
+    visit.page.add_init_script("""for (const name of ["localStorage", "sessionStorage"]) {
+      const get = () => { throw new DOMException("Access is denied", "SecurityError"); };
+      Object.defineProperty(window, name, {get});
+    }""")
+    visit.page.reload()
+    expect(visit.at("html[data-ready]")).to_have_attribute("lang", "de")
+    visit.choose("language", "en")
+    expect(visit.at("html")).to_have_attribute("lang", "en")
+    visit.add(upload(JPEG, "a.jpg"))
+    visit.at("#key").fill(KEY)
+    visit.page.get_by_role("button", name="Continue").click()
+    visit.done()
 
 
 @pytest.mark.parametrize(
@@ -176,6 +207,25 @@ def test_a_wait_is_told_and_kept(visit: Visit) -> None:
     expect(visit.at(".working")).to_contain_text("next try in 2 s")
     visit.done()
     assert 2900 <= asked[1] - asked[0] < 20_000
+
+
+def test_a_wait_holds_for_the_whole_batch(visit: Visit) -> None:
+    """The others would be told the same, and lose their tries."""
+    visit.expected.append(REFUSED)
+    asked: list[float] = []
+
+    def busy_at_first(route: Route) -> None:
+        asked.append(time.monotonic())
+        if len(asked) <= 2:
+            busy = {"code": "overloaded", "detail": None}
+            route.fulfill(status=429, headers={"Retry-After": "2"}, json=busy)
+        else:
+            route.continue_()
+
+    visit.page.route("**/v1/cutouts", busy_at_first)
+    visit.add(*(upload(JPEG, f"{n}.jpg") for n in range(4)))
+    visit.done(4)
+    assert asked[2] - asked[1] > 1.5
 
 
 def test_a_service_that_stays_busy_is_given_up(visit: Visit) -> None:

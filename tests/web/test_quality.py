@@ -20,6 +20,8 @@ PHONE = {
 SMALL_PHONE = PHONE | {"viewport": {"width": 320, "height": 568}}
 DARK = {"color_scheme": "dark"}
 GERMAN = {"locale": "de-AT"}
+LOW = [(667, 375), (844, 390), (640, 400), (320, 256), (810, 520)]
+"""Windows of phones held across and of much enlarged pages, px."""
 LOOKS = [
     pytest.param({}, id="light"),
     pytest.param(DARK, id="dark"),
@@ -115,8 +117,7 @@ def test_offline_once_it_is_open(visit: Visit) -> None:
     visit.context.set_offline(True)
     visit.add()
     expect(visit.at(".failure h2")).to_have_text("The service cannot be reached")
-    visit.context.set_offline(False)
-    visit.at("#retry").click()
+    visit.context.set_offline(False)  # which the browser tells, and the page tries again
     visit.done()
 
 
@@ -192,6 +193,56 @@ def test_a_phone_scrolls_in_one_direction(look: dict[str, Any], visiting: Visiti
       .filter((each) => each.checkVisibility() && each.getBoundingClientRect().height < 24)
       .map((each) => each.id)""")
     assert small == []  # WCAG 2.2, 2.5.8
+
+
+@pytest.mark.parametrize("size", [pytest.param(size, id=f"{size[0]}x{size[1]}") for size in LOW])
+def test_nothing_lies_over_the_tools_of_a_low_window(size: tuple[int, int], visiting: Visiting) -> None:
+    visit = visiting(viewport={"width": size[0], "height": size[1]})
+    visit.add()
+    visit.done()
+    visit.choose("tool", "keep")
+    visit.shot(f"low-{size[0]}x{size[1]}")
+
+    def edge(selector: str, side: str) -> float:
+        return float(visit.at(selector).evaluate("(each, side) => each.getBoundingClientRect()[side]", side))
+
+    assert edge("#stage", "bottom") < edge(".tools", "top")
+    assert edge(".zoom", "bottom") < edge(".strip", "top")  # the last of the tools, where they wrap
+    beside = edge(".tools", "right") < edge("#download", "left")
+    assert beside or edge(".zoom", "bottom") < edge("#download", "top")
+    fitted = visit.at("#scale").inner_text()
+    visit.at("#zoom-in").click()
+    expect(visit.at("#scale")).not_to_have_text(fitted)
+
+
+def test_a_tap_does_not_remove_what_it_does_not_show(visiting: Visiting) -> None:
+    visit = visiting(**PHONE)
+    visit.add()
+    visit.done()
+    visit.add(name="second.png")
+    visit.done(2)
+    other = visit.at("#strip li:not(.current)")
+    box = other.locator(".drop").bounding_box()
+    assert box
+    visit.page.touchscreen.tap(box["x"] + 8, box["y"] + 16)
+    visit.page.wait_for_timeout(300)
+    expect(visit.at("#strip li")).to_have_count(2)
+    visit.at("#strip .current .drop").tap()
+    expect(visit.at("#strip li")).to_have_count(1)
+
+
+def test_forced_colours_leave_what_is_a_colour(visiting: Visiting) -> None:
+    visit = visiting(forced_colors="active")
+    visit.add()
+    visit.done()
+    assert visit.style(".views .white", "background-color") == "rgb(255, 255, 255)"
+    assert visit.style(".views .black", "background-color") == "rgb(0, 0, 0)"
+    assert "gradient" in visit.style(".tiles .blurry", "background-image")
+    off = visit.style('input[name="crop"]', "background-color")
+    visit.at('input[name="crop"]').check()
+    visit.page.wait_for_timeout(300)  # it fades
+    assert visit.style('input[name="crop"]', "background-color") != off
+    visit.shot("forced-colours")
 
 
 def test_touch_paints(visiting: Visiting) -> None:

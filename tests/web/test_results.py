@@ -75,6 +75,25 @@ def test_all_in_one_zip(portrait: Visit) -> None:
         assert all(archive.read(each) == served for each in archive.namelist())
 
 
+@pytest.mark.parametrize("button", [pytest.param("#download"), pytest.param("#download-all")])
+def test_files_are_as_was_wished_at_the_click(button: str, portrait: Visit) -> None:
+    portrait.add(name="other.png")
+    portrait.done(2)
+    portrait.choose("format", "webp")
+    portrait.page.evaluate("""() => {
+      const {prototype} = HTMLCanvasElement, original = prototype.toBlob;
+      const held = new Promise((resolve) => (window.release = resolve));
+      prototype.toBlob = function (...given) { held.then(() => original.apply(this, given)); };
+    }""")
+    with portrait.page.expect_download() as waiting:
+        portrait.at(button).click()
+        portrait.choose("format", "jpeg")
+        portrait.page.evaluate("release()")
+    name, file = waiting.value.suggested_filename, waiting.value.path()
+    names = zipfile.ZipFile(file).namelist() if name == "cutouts.zip" else [name]
+    assert {each.rpartition(".")[2] for each in names} == {"webp"}
+
+
 def test_copying_the_picture(portrait: Visit) -> None:
     portrait.at("#copy-picture").click()
     expect(portrait.at("#notice")).to_have_text("Copied. Paste it where you like.")

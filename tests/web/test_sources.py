@@ -2,6 +2,7 @@
 
 import base64
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,9 +98,29 @@ def test_dropping(visit: Visit) -> None:
 
 
 def test_pasting_a_picture(visit: Visit) -> None:
-    hand_over(visit, "paste", PORTRAIT)
+    hand_over(visit, "paste", PORTRAIT | {"name": "image.png"})  # a browser's name for what has none
     visit.done()
     expect(visit.at("#strip .thumb")).to_have_attribute("aria-label", "pasted.png: cut out")
+
+
+def test_pasted_files_keep_their_names(visit: Visit) -> None:
+    hand_over(visit, "paste", PORTRAIT, SMALL)
+    visit.done(2)
+    for thumb, name in enumerate(("portrait.png", "small.jpg")):
+        expect(visit.at("#strip .thumb").nth(thumb)).to_have_attribute("aria-label", f"{name}: cut out")
+
+
+def test_folders_are_left_out(visit: Visit, tmp_path: Path) -> None:
+    folder, photo = tmp_path / "album", tmp_path / "small.jpg"
+    folder.mkdir()
+    photo.write_bytes(SMALL["buffer"])
+    dragging = {"items": [], "files": [str(folder), str(photo)], "dragOperationsMask": 1}
+    session = visit.context.new_cdp_session(visit.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": dragging})
+    expect(visit.at("#notice")).to_have_text("Folders are not opened. Choose the photos inside.")
+    visit.done()
+    expect(visit.at("#strip li")).to_have_count(1)
 
 
 @pytest.mark.parametrize("kind", [pytest.param("paste"), pytest.param("drop")])
@@ -140,6 +161,22 @@ def test_the_camera(visit: Visit) -> None:
     visit.done()
     expect(visit.at("#strip .thumb")).to_have_attribute("aria-label", "camera.jpg: cut out")
     assert visit.at("#viewfinder").evaluate("video => video.srcObject") is None
+
+
+def test_a_double_click_leaves_no_camera_on(visit: Visit) -> None:
+    visit.page.evaluate("""() => {
+      const {mediaDevices} = navigator, original = mediaDevices.getUserMedia.bind(mediaDevices);
+      window.tracks = [];
+      mediaDevices.getUserMedia = async (wanted) => {
+        const stream = await original(wanted);
+        tracks.push(...stream.getTracks());
+        return stream;
+      };
+    }""")
+    visit.at("#take").evaluate("button => { button.click(); button.click(); }")
+    visit.at("#shoot").click()
+    visit.done()
+    assert set(visit.page.evaluate("tracks.map(({readyState}) => readyState)")) == {"ended"}
 
 
 def test_a_phone_uses_its_own_camera(visiting: Visiting) -> None:

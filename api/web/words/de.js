@@ -121,6 +121,7 @@ export default {
   "told.undone": "Rückgängig gemacht.",
   "told.redone": "Wiederholt.",
   "take.none": "Darin war kein Bild.",
+  "take.folder": "Ordner werden nicht geöffnet. Wählen Sie die Fotos darin.",
   "take.many": "Die Seite fasst höchstens {count} Fotos auf einmal.",
   "failure.retry": "Noch einmal",
   "failure.key": "Schlüssel eingeben",

@@ -121,6 +121,7 @@ export default {
   "told.undone": "Undone.",
   "told.redone": "Done again.",
   "take.none": "There was no picture in that.",
+  "take.folder": "Folders are not opened. Choose the photos inside.",
   "take.many": "The page holds at most {count} photos at a time.",
   "failure.retry": "Try again",
   "failure.key": "Enter a key",
