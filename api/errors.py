@@ -177,7 +177,7 @@ class SourceTooLarge(SourceError):
 
 
 class SourceTimeout(SourceError):
-    """The origin was too slow. The text is that of every SourceError; the code tells who should try again."""
+    """The origin was too slow. The text is SourceUnreachable's; the code tells who should try again."""
 
     status, code = 504, "source_timeout"
 

@@ -26,6 +26,8 @@ Pixels = NDArray[np.uint8]
 GREY = frozenset({"alpha", "mask"})
 """The outputs that hold no colours."""
 WHITE = Colour(255, 255, 255)
+_OPAQUE = 0.95
+"""Alpha of a source from which on it is a photograph's: some programs write 254 for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _unmixed(rgb: RGB, matte: Alpha, source: Alpha | None) -> RGB:
     """Without the background's share, which the colours of what is transparent in the file do not have."""
     clean = decontaminate(rgb, matte)
     if source is not None:
-        np.copyto(clean, rgb, where=(source < 1)[..., None])
+        np.copyto(clean, rgb, where=(source < _OPAQUE)[..., None])
     return clean
 
 

@@ -161,6 +161,8 @@ class Residency(Generic[R]):
     async def _bring(self, name: str, *, evict: bool) -> ModelUnavailable | None:
         """Loads the model, one at a time; what prevented it. Only what is no want of room is remembered."""
         async with self._turn:
+            if name in self._places:  # by a load that was under way already
+                return None
             try:
                 resident = await self._placed(name, evict)
             except ModelUnavailable as exc:

@@ -65,15 +65,15 @@ class Runner:
 
     async def take(self) -> Task | None:
         """The next picture, with a place of the pipeline; None when there is none after all."""
-        turns = self._tools.pipeline.turns
-        await turns.take_spare()
-        task = None
+        ledger = self._tools.ledger
         try:
-            task = await self._claim()
-        finally:
-            if task is None:
-                turns.release_spare()
+            task = await self._claimed()
+        except JobsUnavailable:
+            # Given up waiting for, it may have been written all the same, and nobody would work on it.
+            await insist(lambda: ledger.disown(self._begun))
+            raise
         if task:
+            self._begun.add(task.place)
             self._tools.changes.notify(task.id)
         return task
 
@@ -115,16 +115,14 @@ class Runner:
         except ObjectCutError as exc:
             logger.warning("result %s was not removed: %s", key, exc)
 
-    async def _claim(self) -> Task | None:
-        ledger = self._tools.ledger
+    async def _claimed(self) -> Task | None:
+        turns, task = self._tools.pipeline.turns, None
+        await turns.take_spare()
         try:
-            task = await ledger.claim()
-        except JobsUnavailable:
-            # Given up waiting for, it may have been written all the same, and nobody would work on it.
-            await insist(lambda: ledger.disown(self._begun))
-            raise
-        if task:
-            self._begun.add(task.place)
+            task = await self._tools.ledger.claim()
+        finally:
+            if task is None:
+                turns.release_spare()
         return task
 
     async def _attempt(self, task: Task) -> None:

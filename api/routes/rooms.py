@@ -13,6 +13,7 @@ from api import sse
 from api.errors import InvalidOptions, NoSubject
 from api.limits import Gate, while_connected
 from api.middleware import exchange_of
+from api.once import note
 from api.openapi import LANDED, ROOM_EVENTS, SEND_CUTOUT, SHOW_SCREEN
 from api.paste.match import find_place
 from api.paste.targets import subject_of
@@ -54,6 +55,7 @@ def routes(
     ) -> Response:
         """Opens a room, which ends by itself."""
         visit = await gate.admit(request)
+        await note(request, dict(request.query_params), {})
         room = rooms.open(visit.caller.bucket)
         link = f"{page.rstrip('/')}/phone.html#{room.code}"
         qr = segno.make(link, error="m", micro=False).svg_data_uri(border=3, light="#fff")

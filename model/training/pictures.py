@@ -31,14 +31,11 @@ def matte_of(body: bytes, named: str) -> Pixels:
     Raises PackError, with the name, when it is no picture.
     """
     picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED) if body else None
-    if picture is not None and picture.dtype == np.uint16:
-        picture = (picture.astype(np.uint16) >> 8).astype(np.uint8)
-    if picture is not None and picture.dtype == np.uint8:
-        if picture.ndim == 2:
-            return np.asarray(picture, np.uint8)
-        if picture.shape[2] == 4 and picture[..., 3].min() < 255:
-            return np.ascontiguousarray(picture[..., 3], np.uint8)
-    return decoded(body, cv2.IMREAD_GRAYSCALE, named)
+    if picture is not None and picture.ndim == 3 and picture.shape[2] == 4 and picture.dtype.kind == "u":
+        alpha = picture[..., 3] // (257 if picture.dtype == np.uint16 else 1)
+        if alpha.min() < 255:
+            return np.ascontiguousarray(alpha, np.uint8)
+    return decoded(body, cv2.IMREAD_GRAYSCALE, named)  # turned by what EXIF says, as its picture is
 
 
 def square(picture: Pixels, side: int) -> Pixels:

@@ -153,7 +153,10 @@ class Run:
         partial.replace(path)
 
     def _fingerprint(self) -> str:
-        return json.dumps([asdict(self.recipe), self.team.size], sort_keys=True)
+        recipe = asdict(self.recipe)
+        if not recipe["data"].get("left_out"):
+            recipe["data"].pop("left_out", None)  # which older checkpoints do not tell
+        return json.dumps([recipe, self.team.size], sort_keys=True)
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.team.device, weights_only=True)

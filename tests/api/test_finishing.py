@@ -119,17 +119,33 @@ def test_a_transparent_part_of_the_source_is_no_subject() -> None:
         assert box.left + box.width == pytest.approx(right, abs=3)
 
 
-@pytest.mark.parametrize("hidden", [0, 255])
-def test_colours_of_a_transparent_source_are_the_subject_s_own(hidden: int) -> None:
+def round_matte(radius: float) -> Alpha:
     y, x = np.mgrid[0:40, 0:60].astype(np.float32)
-    shown = np.clip(12.5 - np.hypot(x - 30, y - 20), 0, 1)
+    matte: Alpha = np.clip(radius - np.hypot(x - 30, y - 20), 0, 1)
+    return matte
+
+
+@pytest.mark.parametrize("hidden", [0, 255])
+@pytest.mark.parametrize("radius", [pytest.param(14.5, id="wider"), pytest.param(12.5, id="the same edge")])
+def test_colours_of_a_transparent_source_are_the_subject_s_own(hidden: int, radius: float) -> None:
+    shown = round_matte(12.5)
     rgb: RGB = np.full((40, 60, 3), hidden, np.uint8)
     rgb[shown > 0] = (180, 90, 60)
-    whole: Alpha = np.clip(14.5 - np.hypot(x - 30, y - 20), 0, 1)
-    pixels = compose(Picture(rgb, shown), whole, None, CutoutOptions()).pixels
+    pixels = compose(Picture(rgb, shown), round_matte(radius), None, CutoutOptions()).pixels
     soft = (pixels[..., 3] > 0) & (pixels[..., 3] < 255)
     assert soft.any()
     assert np.array_equal(pixels[soft][:, :3], rgb[soft])
+
+
+def test_a_source_that_is_hardly_transparent_is_a_photograph() -> None:
+    matte = round_matte(12.5)
+    rgb = np.rint(matte[..., None] * (200, 40, 40) + (1 - matte[..., None]) * (10, 200, 90)).astype(np.uint8)
+    nearly: Alpha = np.full((40, 60), 254 / 255, np.float32)
+    plain, hazy = (
+        compose(Picture(rgb, alpha), matte, None, CutoutOptions()).pixels for alpha in (None, nearly)
+    )
+    shown = hazy[..., 3] > 0
+    assert np.array_equal(plain[shown][:, :3], hazy[shown][:, :3])
 
 
 def test_what_a_format_cannot_hold_is_the_caller_s_business() -> None:

@@ -55,6 +55,15 @@ async def test_the_first_answer_again(served: Served, engine: Engine) -> None:
     assert (first.headers.get(REPLAYED), again.headers[REPLAYED]) == (None, "true")
 
 
+async def test_a_room_is_opened_once(served: Served) -> None:
+    first, again = [
+        await served.http.post("/v1/rooms", params={"page": "https://cut.example/"}) for _ in range(2)
+    ]
+    assert first.status_code == 201
+    assert again.content == first.content
+    assert again.headers[REPLAYED] == "true"
+
+
 async def test_a_job_is_accepted_once(served: Served) -> None:
     first, again = [await served.http.post("/v1/jobs", json={"image_urls": [URL]}) for _ in range(2)]
     assert (first.status_code, again.status_code) == (202, 202)

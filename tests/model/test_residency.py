@@ -268,3 +268,16 @@ async def test_two_that_do_not_fit_beside_each_other_are_served_in_turn() -> Non
 
         await asyncio.gather(*(caller(turn) for turn in range(20)))
     assert len(shelf.loads) < 10
+
+
+async def test_what_is_brought_already_is_not_brought_again() -> None:
+    shelf = Shelf({"a": 3})
+    shelf.gate.clear()
+    models = Residency(shelf.load, shelf.estimate, budget=4, patience=1.0)
+    settling = asyncio.create_task(models.settle(["a"]))
+    using = asyncio.create_task(used(models, "a"))
+    await asyncio.sleep(0.01)
+    shelf.gate.set()
+    await asyncio.gather(settling, using)
+    assert shelf.loads == ["a"]
+    await models.close()

@@ -161,7 +161,7 @@ class TestRedirects:
 
 
 class TestWhatWeGiveAway:
-    async def test_every_failure_has_the_one_text(self) -> None:
+    async def test_refused_unreachable_and_slow_have_one_text(self) -> None:
         texts = set()
         async with ScriptedOrigin({"/slow": [30.0], "/500": reply(status="500 X")}) as origin:
             attack = Attack(origin, timeout=0.2, names={"evil.example": [["10.0.0.1"]]})

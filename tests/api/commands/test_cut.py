@@ -97,6 +97,7 @@ async def test_standard_output_takes_the_bytes(tmp_path: Path, capfdbinary: Any)
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what it is doing")
 def test_ctrl_c_ends_it_while_it_reads_standard_input(tmp_path: Path) -> None:
     # A process in the background may have handed down that it ignores SIGINT.
     code = "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(app(['cut', '-']))"

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from api.cli import app
@@ -66,6 +67,13 @@ def test_page_and_attributes(folders: tuple[Path, Path], tmp_path: Path) -> None
     assert page.count("data:image/png;base64,") == 2 * len(REFERENCE)
     assert "<polyline" in page
     assert page.index("perfect: S 1.0000") < page.index("boxes: S 0.6745")
+
+
+def test_masks_are_turned_as_their_pictures_are(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.tile(GRAY, (1, 2))).save(tmp_path / "mask.png", exif=exif)
+    assert read_gray(tmp_path / "mask.png").shape == (16, 8)
 
 
 def test_attributes_as_spreadsheets_write_them(tmp_path: Path) -> None:
