@@ -269,5 +269,5 @@ async def test_the_document_tells_the_parameters() -> None:
         post = paths["/api/remove"]["post"]
         form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
         beside = {each["name"] for each in post["parameters"]}
-        assert beside == {"X-Timeout", "bgc", "extras"}
-        assert beside | form.keys() == (wanted - {"url"}) | {"file"}
+        assert beside == {"X-Timeout", "Idempotency-Key", "bgc", "extras"}
+        assert beside | form.keys() == (wanted - {"url"}) | {"file", "Idempotency-Key"}
