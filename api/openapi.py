@@ -184,7 +184,8 @@ SEND_CUTOUT: dict[str, Any] = {
 _OPEN = ("/healthz", "/readyz", "/metrics", "/errors", "/stillalive")
 _ADMITTED = (400, 429, 503)
 _NAMED = (404, 504)
-_WITH_A_BODY = (402, 408, 409, 413, 415, 422, 504)
+_WITH_A_BODY = (402, 408, 413, 415, 422, 504)
+_WITH_AN_IDEMPOTENCY_KEY = (409, 422)
 
 
 def describe(app: FastAPI, *, keys: bool) -> None:
@@ -217,7 +218,7 @@ def _complete(document: dict[str, Any], keys: bool) -> None:
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _add_failures(path, operation)
+            _add_failures(path, method, operation)
             if path in _OPEN:
                 continue
             operation.setdefault("parameters", []).append(_TIMEOUT)
@@ -230,7 +231,7 @@ def _complete(document: dict[str, Any], keys: bool) -> None:
                     operation["responses"] |= _named(failures(401))
 
 
-def _add_failures(path: str, operation: dict[str, Any]) -> None:
+def _add_failures(path: str, method: str, operation: dict[str, Any]) -> None:
     """What every route of its kind may answer."""
     answers = operation["responses"]
     if answers.get("422", {}).get("description") == "Validation Error":
@@ -239,6 +240,7 @@ def _add_failures(path: str, operation: dict[str, Any]) -> None:
     if path.startswith("/v1/"):
         statuses += _ADMITTED + (_NAMED if "{" in path else ())
         statuses += _WITH_A_BODY if "requestBody" in operation else ()
+        statuses += _WITH_AN_IDEMPOTENCY_KEY if method == "post" else ()
     if path.startswith("/v1/") or path in _OPEN:
         statuses += (500,)
     operation["responses"] = answers = _named(failures(*statuses)) | answers
