@@ -61,23 +61,16 @@ class TextFormatter(logging.Formatter):
         return f"{super().format(record)} {shown}".rstrip()
 
 
+_NOISY = ("uvicorn.access", "httpx", "httpcore", "python_multipart", "urllib3", "boto3", "botocore", "google")
+"""These speak of every single request or connection, with addresses that may hold tokens."""
+
+
 def configure(config: LogConfig, stream: TextIO = sys.stdout) -> None:
     """Sends every log of the process through one handler. Called once, by whoever owns the process."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if config.format == "json" else TextFormatter())
     logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
-    # These speak of every single request or connection, with addresses that may hold tokens.
-    noises = (
-        "uvicorn.access",
-        "httpx",
-        "httpcore",
-        "python_multipart",
-        "urllib3",
-        "boto3",
-        "botocore",
-        "google",
-    )
-    for noisy in noises:
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

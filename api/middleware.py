@@ -121,9 +121,8 @@ class Exchanges:
         started = time.perf_counter()
         method = scope["method"]
         patient = self._sender(exchange, send, bodiless=method == "HEAD")
-        if method == "HEAD" and not scope["path"].startswith(
-            self._effective
-        ):  # what GET would answer, without the body: FastAPI's routes know GET alone
+        # What GET would answer, without the body: FastAPI's routes know GET alone.
+        if method == "HEAD" and not scope["path"].startswith(self._effective):
             scope = {**scope, "method": "GET"}
         failure: BaseException | None = None
         try:

@@ -86,10 +86,12 @@ def _obtain(
     cached = try_to_load_from_cache(repo, _FILE, revision=(metadata and metadata.commit_hash) or revision)
     if isinstance(cached, str):
         file = Path(cached)
-        if metadata is None:
+        try:
             _verify(spec, file, expected)
-        if expected in (None, _sha256(file)):  # else it is damaged there
             return file, file.parent.name
+        except ModelUnavailable:
+            if metadata is None:  # else what is damaged there is had anew
+                raise
     if metadata is None:
         raise ModelUnavailable(
             f"HF_HUB_OFFLINE is set, and {repo} at {revision} is not in the cache of huggingface_hub"

@@ -67,7 +67,7 @@ async def _read(
     request: Request, limits: RequestLimits, deadline: Deadline, repeatable: frozenset[str]
 ) -> Upload:
     query = request.query_params.multi_items()
-    if request.method in ("GET", "HEAD"):  # a body has no meaning there, nor has what clients say of its type
+    if request.method == "GET":  # a body has no meaning there, nor has what clients say of its type
         return Upload(_collect(query, repeatable))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = body_of(request, limits, deadline)

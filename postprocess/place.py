@@ -21,9 +21,8 @@ def resample(rgb: RGB, alpha: Alpha | None, size: tuple[int, int]) -> tuple[RGB,
     """Picture and matte at `size` (width, height) px; each pixel's colour counts as far as it shows."""
     if alpha is None:
         return np.asarray(_resized(rgb, size), np.uint8), None
-    share = _resized(
-        alpha, size
-    )  # beyond 0 and 1 at edges that are enlarged, and the weighted colours with it
+    # Beyond 0 and 1 at edges that are enlarged, as are the colours that it weighs.
+    share = _resized(alpha, size)
     weighted = _resized(rgb.astype(np.float32) * alpha[..., None], size)
     shown = np.clip(weighted / np.maximum(share, np.float32(1e-3))[..., None], 0, 255)
     return np.rint(shown).astype(np.uint8), np.asarray(np.clip(share, 0, 1), np.float32)

@@ -14,6 +14,18 @@ T = TypeVar("T")
 _PAUSE_SECONDS = 1.0
 
 
+async def claimed(claim: Callable[[], Awaitable[T]], disown: Callable[[], Awaitable[None]]) -> T:
+    """What `claim` takes on. Raises JobsUnavailable, once `disown` has given back what nobody works on.
+
+    Given up waiting for, a claim may have been written all the same.
+    """
+    try:
+        return await claim()
+    except JobsUnavailable:
+        await insist(disown)
+        raise
+
+
 async def insist(note: Callable[[], Awaitable[T]]) -> T:
     """What `note` gives, once the database takes it. `note` must bear being repeated."""
     while True:

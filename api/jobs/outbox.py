@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 from sqlite3 import Connection
 
-from api.errors import JobsUnavailable
 from api.jobs import rows
 from api.jobs.database import Database
-from api.jobs.insistence import insist
+from api.jobs.insistence import claimed
 from api.jobs.records import Delivery
 
 _OF_ONE_CALLER = 2
@@ -60,16 +59,11 @@ class Outbox:
                 rows.of_job(connection, row, now),
             )
 
-        try:
-            claimed = await self._database.write(claim)
-        except JobsUnavailable:
-            # Given up waiting for, it may have been written all the same, and nobody would deliver it.
-            await insist(self._disown)
-            raise
-        if claimed:
-            self._busy[claimed.bucket] += 1
-            self._taken.add(claimed.id)
-        return claimed
+        delivery = await claimed(lambda: self._database.write(claim), self._disown)
+        if delivery:
+            self._busy[delivery.bucket] += 1
+            self._taken.add(delivery.id)
+        return delivery
 
     async def delivered(self, delivery: Delivery) -> None:
         """It is acknowledged, or given up."""

@@ -5,16 +5,15 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from api.accounts import Accounts
-from api.errors import JobsUnavailable, NotFound, ObjectCutError, forget_frames
+from api.errors import NotFound, ObjectCutError, forget_frames
 from api.finishing import Canvas, Compose, compose
 from api.jobs.changes import Changes
 from api.jobs.config import JobsConfig
-from api.jobs.insistence import insist
+from api.jobs.insistence import claimed, insist
 from api.jobs.ledger import JobLedger
 from api.jobs.records import Task
 from api.logs import REQUEST_ID
@@ -65,13 +64,7 @@ class Runner:
 
     async def take(self) -> Task | None:
         """The next picture, with a place of the pipeline; None when there is none after all."""
-        ledger = self._tools.ledger
-        try:
-            task = await self._claimed()
-        except JobsUnavailable:
-            # Given up waiting for, it may have been written all the same, and nobody would work on it.
-            await insist(lambda: ledger.disown(self._begun))
-            raise
+        task = await claimed(self._next, lambda: self._tools.ledger.disown(self._begun))
         if task:
             self._begun.add(task.place)
             self._tools.changes.notify(task.id)
@@ -115,7 +108,7 @@ class Runner:
         except ObjectCutError as exc:
             logger.warning("result %s was not removed: %s", key, exc)
 
-    async def _claimed(self) -> Task | None:
+    async def _next(self) -> Task | None:
         turns, task = self._tools.pipeline.turns, None
         await turns.take_spare()
         try:
@@ -157,7 +150,7 @@ class Runner:
         cost = caller.plan.credits_per_cutout
         await accounts.require(caller, cost)
         outcome = await self._tools.pipeline.remove_background(
-            replace(_job(task), compose=self._composing(task)),
+            _job(task, self._composing(task)),
             Deadline.after(self._config.item_timeout),
             spend=partial(accounts.spend_pixels, caller),
             placed=True,
@@ -208,7 +201,7 @@ class Runner:
         return "failed"
 
 
-def _job(task: Task) -> Job:
+def _job(task: Task, compose: Compose) -> Job:
     """The result's name is the task's own: whenever and however often it is made, it is stored once."""
     return Job(
         task.source,
@@ -217,4 +210,5 @@ def _job(task: Task) -> Job:
         store=True,
         name=f"{task.id}/{task.position}",
         life=task.life,
+        compose=compose,
     )

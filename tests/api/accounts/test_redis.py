@@ -92,10 +92,15 @@ async def test_a_redis_that_never_answers() -> None:
         await everything_is_unavailable(url)
 
 
-async def test_a_redis_that_goes_and_comes_back(tmp_path: Path) -> None:
+@pytest.fixture
+def port() -> int:
+    """For servers of the test's own, one after the other."""
     if BINARY is None:
         pytest.skip(MISSING)
-    port = free_port()
+    return free_port()
+
+
+async def test_a_redis_that_goes_and_comes_back(tmp_path: Path, port: int) -> None:
     with redis_server(tmp_path, port) as url:
         ledger, windows = open_redis(url, timeout=5)
         await ledger.add(record())
@@ -108,10 +113,7 @@ async def test_a_redis_that_goes_and_comes_back(tmp_path: Path) -> None:
     await ledger.close()
 
 
-async def test_connections_that_were_closed_meanwhile_cost_nobody_an_answer(tmp_path: Path) -> None:
-    if BINARY is None:
-        pytest.skip(MISSING)
-    port = free_port()
+async def test_connections_that_were_closed_cost_nobody_an_answer(tmp_path: Path, port: int) -> None:
     with redis_server(tmp_path, port) as url:
         ledger, _ = open_redis(url, timeout=5)
         await asyncio.gather(*(ledger.find(record().id) for _ in range(8)))

@@ -284,6 +284,15 @@ async def test_results_are_private_to_the_user(tmp_path: Path) -> None:
 # The sweep
 
 
+async def assert_emptied(directory: Path) -> None:
+    """Waits, for ten seconds at most, until the sweeper has removed every object."""
+    for _ in range(500):
+        if files_of(directory, "objects") == []:
+            break
+        await asyncio.sleep(0.02)
+    assert files_of(directory, "objects") == []
+
+
 async def test_sweep_removes_the_expired_only(tmp_path: Path) -> None:
     clock = Clock()
     store = opened(tmp_path, clock, ttl_seconds=TTL)
@@ -309,11 +318,7 @@ async def test_what_one_turn_leaves_the_next_one_follows_at_once(
         await store.put(key_of(name), picture(), facts={}, deadline=soon())
     clock.now += TTL
     await store.start()
-    for _ in range(500):
-        if files_of(tmp_path, "objects") == []:
-            break
-        await asyncio.sleep(0.01)
-    assert files_of(tmp_path, "objects") == []
+    await assert_emptied(tmp_path)
     await store.close()
 
 
@@ -328,11 +333,7 @@ async def test_sweeps_by_itself_and_goes_on_after_a_failure(
     assert "sweep of the store failed" in caplog.text
     (tmp_path / "elsewhere").rename(tmp_path / "temp")
     clock.now += TTL
-    for _ in range(500):
-        if files_of(tmp_path, "objects") == []:
-            break
-        await asyncio.sleep(0.02)
-    assert files_of(tmp_path, "objects") == []
+    await assert_emptied(tmp_path)
     await store.close()
 
 
