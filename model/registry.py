@@ -245,7 +245,7 @@ REGISTRY: Mapping[str, ModelSpec] = {
             file="lite.safetensors",
             source="Trained for this project: see docs/models/lite.md.",
             shipped=True,
-            sha256="770c59ca98b15a6c5a2fd7d4658afdf9e9982b01389a50edfb5018fa59fb1b5d",
+            sha256="c9857eac6a96ef333697b5e6d25c7ca6151d9c04506911bb904f0f94db2b15f2",
             size=11818042,
         ),
         licence="MIT",

@@ -68,6 +68,8 @@ class Packs:
     pair_cutouts: float = 0.5
     """Share of composites whose foreground is a pair's own cutout rather than one of `foregrounds`."""
     synthesis: Synthesis = field(default_factory=Synthesis)
+    least_view: float = 0.55
+    """Of a pair's height and width, how much a view shows at least, but for a stretch of a fifth at most."""
     store_side: int = 320
     """Side, px, at which pictures are kept in memory."""
     left_out: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ from model.weights import load_into, store
 
 __all__ = ["Run", "working_precision"]
 
+_NEWER = {"left_out": (), "least_view": 0.55}
+"""Of packs, what older checkpoints do not tell, and what they meant."""
 _HALVES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -154,8 +156,9 @@ class Run:
 
     def _fingerprint(self) -> str:
         recipe = asdict(self.recipe)
-        if not recipe["data"].get("left_out"):
-            recipe["data"].pop("left_out", None)  # which older checkpoints do not tell
+        for name, meant in _NEWER.items():
+            if recipe["data"].get(name) == meant:
+                del recipe["data"][name]
         return json.dumps([recipe, self.team.size], sort_keys=True)
 
     def _resume(self) -> None:

@@ -113,7 +113,7 @@ class Scenes:
 
     def _crops(self, draw: Draw, count: int, side: int) -> tuple[Tensor, Tensor]:
         pairs = draw.pictures(self.library.pairs, self.packs.pairs, count)
-        views = sample(pairs, inside(draw, count, least=0.55), side, padding="reflection")
+        views = sample(pairs, inside(draw, count, least=self.packs.least_view), side, padding="reflection")
         return views[:, :3], views[:, 3:]
 
     def _composites(self, draw: Draw, count: int, side: int) -> tuple[Tensor, Tensor]:

@@ -68,27 +68,34 @@ LITE_TEACHER = Recipe(
     half_weights=True,
 )
 
+_STUDENTS = replace(
+    _PACKS,
+    composites=0.3,
+    synthesis=Synthesis(ambience=0.3, side_light=0.25, soft_subject=0.1, occlusion=0.1, jpeg=0.3),
+)
+
 LITE = replace(
     LITE_TEACHER,
     # The teacher's result, copied there, or with --start an earlier student's.
     start="lite-teacher",
-    phases=(Phase(side=256, steps=1000), Phase(side=320, steps=800, decay=True)),
-    data=replace(
-        _PACKS, synthesis=Synthesis(ambience=0.3, side_light=0.25, soft_subject=0.1, occlusion=0.1, jpeg=0.3)
-    ),
+    phases=(Phase(side=256, steps=2300), Phase(side=320, steps=1600, decay=True)),
+    data=_STUDENTS,
     learning_rate=1.2e-3,
-    snapshots={0: 0.7},
-    seed=7,
+    encoder_learning_rate=3e-4,
+    snapshots={0: 0.55},
+    seed=11,
 )
 
 LITE_POLISH = replace(
     LITE,
     # The student's result, copied there, or with --start any other.
     start="lite-student",
-    # At a quarter of the rates: what a blend of two rounds needs is to be made one again.
-    phases=(Phase(side=320, steps=150, decay=True),),
+    # At a quarter of the rates: what a blend of two rounds needs is to be made one again. And of pictures
+    # that are nearly whole, as those are that the service sees.
+    phases=(Phase(side=320, steps=200, decay=True),),
+    data=replace(_STUDENTS, least_view=0.85),
     learning_rate=3e-4,
-    encoder_learning_rate=5e-5,
+    encoder_learning_rate=7e-5,
     warmup_steps=10,
     snapshots={0: 0.5},
 )

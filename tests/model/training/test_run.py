@@ -1,5 +1,6 @@
 """One run: what it computes, what a kill costs it, what comes out."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from model.nets.lite import Lite
 from model.training.batches import Batch
 from model.training.pictures import Pixels
-from model.training.recipe import Phase, Precision, Recipe
+from model.training.recipe import Packs, Phase, Precision, Recipe
 from model.training.run import Run, working_precision
 from model.training.scenes import Scenes
 from model.training.team import Team
@@ -105,6 +106,20 @@ def test_every_precision_trains_and_resumes_identically(
     assert resumed.step == 1
     assert [float(resumed.advance(scenes)) for _ in range(2)] == expected
     assert {p.dtype for p in resumed.network.parameters()} == {torch.float32}
+
+
+def test_older_checkpoints_that_tell_less_of_their_packs_go_on(
+    data: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = Run(recipe, data, tmp_path, TEAM, data)
+    run.save()
+    state = torch.load(run.checkpoint, weights_only=True)
+    told = json.loads(state["recipe"])[0]["data"]
+    assert not {"left_out", "least_view"} & told.keys()
+    assert isinstance(recipe.data, Packs)
+    closer = replace(recipe, data=replace(recipe.data, least_view=0.85))
+    with pytest.raises(ValueError, match="of another recipe"):
+        Run(closer, data, tmp_path, TEAM, data)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(data: Path, recipe: Recipe, tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_a_step_is_the_same_whatever_came_before(scenes: Scenes) -> None:
     assert not torch.equal(first[0], other[0])
 
 
+def test_views_show_as_much_of_a_picture_as_is_wanted(data: Path) -> None:
+    def subjects(least: float) -> float:
+        """Share of the pictures that is subject: the more, the closer their views."""
+        packs = dataclasses.replace(PACKS, composites=0.1, least_view=least)
+        return float(Scenes(data, packs, CPU, size=64, seed=1).batch(0, 32).mattes.mean())
+
+    assert subjects(0.5) > 1.2 * subjects(1.0)
+
+
 def test_crops_stay_inside_the_picture_unless_turned() -> None:
     maps = inside(draw(), 500, least=0.5)
     corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]]).T
