@@ -94,9 +94,9 @@ class Scenes:
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + turn)
         draw = Draw(generator, self.device)
         composited = round(self.size * self.packs.composites)
-        real = self._crops(draw, self.size - composited, side)
-        made = self._composites(draw, composited, side)
-        pictures, mattes = (torch.cat(parts) for parts in zip(real, made, strict=True))
+        kinds = (self._crops, self.size - composited), (self._composites, composited)
+        parts = [made(draw, count, side) for made, count in kinds if count]
+        pictures, mattes = (torch.cat(each) for each in zip(*parts, strict=True))
         return Batch(photographed(draw, pictures), mattes)
 
     def held_out(self) -> Sequence[NDArray[np.uint8]]:

@@ -74,10 +74,15 @@ def test_a_step_is_the_same_whatever_came_before(scenes: Scenes) -> None:
 def test_views_show_as_much_of_a_picture_as_is_wanted(data: Path) -> None:
     def subjects(least: float) -> float:
         """Share of the pictures that is subject: the more, the closer their views."""
-        packs = dataclasses.replace(PACKS, composites=0.1, least_view=least)
+        packs = dataclasses.replace(PACKS, composites=0.0, least_view=least)
         return float(Scenes(data, packs, CPU, size=64, seed=1).batch(0, 32).mattes.mean())
 
     assert subjects(0.5) > 1.2 * subjects(1.0)
+
+
+def test_batches_may_be_all_composites(data: Path) -> None:
+    scenes = Scenes(data, dataclasses.replace(PACKS, composites=1.0), CPU, size=4, seed=1)
+    assert scenes.batch(0, 32).pictures.shape == (4, 3, 32, 32)
 
 
 def test_crops_stay_inside_the_picture_unless_turned() -> None:
