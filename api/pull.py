@@ -131,9 +131,8 @@ def _download(spec: ModelSpec, parts: Path, url: str, metadata: HfFileMetadata) 
 
 def _verify(spec: ModelSpec, file: Path, expected: str | None) -> None:
     """Raises ModelUnavailable when the file is not the one that is expected; None: any is welcome."""
-    actual = _sha256(file)
-    if expected not in (None, actual):
-        raise ModelUnavailable(_another(spec, actual, str(expected)))
+    if expected is not None and (actual := _sha256(file)) != expected:
+        raise ModelUnavailable(_another(spec, actual, expected))
 
 
 def _another(spec: ModelSpec, actual: str, expected: str) -> str:
