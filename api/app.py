@@ -32,6 +32,7 @@ from api.limits import Gate, InFlight
 from api.logs import SERVICE
 from api.metrics import Metrics
 from api.middleware import Exchanges, SecureAnswers
+from api.once import NotingFetcher
 from api.pipeline import Pipeline
 from api.priority import after_the_loop
 from api.rooms import Rooms
@@ -147,7 +148,7 @@ def assemble(
             executor.submit(heap.trim)
 
     pipeline = Pipeline(
-        fetcher=fetcher,
+        fetcher=NotingFetcher(fetcher),
         decoder=decoder,
         engine=engine,
         store=store,

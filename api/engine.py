@@ -192,7 +192,11 @@ class LocalEngine:
         }
 
     async def _load(self, name: str) -> _Running:
-        network = await self._loading(runtimes.load, self._registry[name], self._config)
+        try:
+            network = await self._loading(runtimes.load, self._registry[name], self._config)
+        except DeviceLost as exc:
+            self._lose(name, exc)
+            raise
         if self._on_second_look:
             network.on_second_look = partial(self._on_second_look, name)
         return _Running(network, self._batcher(network), self._loader)

@@ -23,7 +23,7 @@ from api.errors import (
 from api.jobs.answers import Answer, KeptAnswers
 from api.limits import Gate
 from api.middleware import Exchange, exchange_of
-from api.once import Once, carry
+from api.once import Once, carried
 from api.uploads import read_upload
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,11 @@ class Idempotency:
             return
         request = Request(scope, receive)
         once = Once(key, _about(request))
-        carry(scope, once)
+        with carried(scope, once):
+            await self._admitted(once, request, receive, send)
+
+    async def _admitted(self, once: Once, request: Request, receive: Receive, send: Send) -> None:
+        scope, key = request.scope, once.key
         try:
             caller = await self._gate.accounts.identify(request, self._header(request))
         except ObjectCutError:  # the route finds that, too, and says so in its contract's own way
@@ -169,7 +173,8 @@ class _Recorder:
 
     async def _keep(self, start: Message, body: bytes | None) -> None:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-        answer = Answer(self._once.fingerprint or "", start["status"], headers, body)
+        fingerprint = self._once.fingerprint or "" if body is not None else self._once.all_of_it
+        answer = Answer(fingerprint, start["status"], headers, body)
         try:
             await self._answers.keep(self._caller.bucket, self._once.key, answer)
         except JobsUnavailable as exc:

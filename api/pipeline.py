@@ -1,6 +1,5 @@
 """THE page: what happens to a photo, one line a stage."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -11,7 +10,7 @@ from api import finishing
 from api.naming import stored_name
 from api.options import CutoutOptions
 from api.stopwatch import Stopwatch
-from api.turns import Turns
+from api.turns import Threads, Turns
 from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Spend, Store
 
 
@@ -19,8 +18,8 @@ from api.types import Deadline, Decoder, Encoded, Engine, Fetcher, Link, Spend, 
 class Job:
     """One photo and what to do with it. source, background_image: a URL, or an image file's bytes.
 
-    name: a secret that the stored object is named by; None: by its bytes. life: of that, seconds; None: the
-    store's. look, refine, compose: what these mean to contracts that ask for more than our options can say.
+    name: a secret that the stored object is named by, else its bytes. owner: whose it is. life: s, else the
+    store's. look, refine, compose: what these mean to contracts that ask for more than our options say.
     """
 
     source: str | bytes
@@ -28,6 +27,7 @@ class Job:
     background_image: str | bytes | None = None
     store: bool = False
     name: str | None = None
+    owner: str | None = None
     life: float | None = None
     look: finishing.Look = finishing.look
     refine: finishing.Refine = finishing.refine
@@ -38,8 +38,7 @@ class Job:
 class Outcome:
     """bounding_box: left, top, width, height of the subject, px of the original; None without a subject.
 
-    timings: ms per stage, waiting included. size: width and height of the original, px.
-    id, link: of the stored object, if it was to be stored.
+    timings: ms per stage, waiting included. size: of the original, width, height. id, link: if it was stored.
     """
 
     encoded: Encoded
@@ -82,7 +81,7 @@ class Pipeline:
         stopwatch: Callable[[], Stopwatch] = Stopwatch,
     ) -> None:
         self._fetcher, self._decoder, self._engine, self._store = fetcher, decoder, engine, store
-        self._executor, self._naming_key, self._stopwatch = executor, naming_key, stopwatch
+        self._executor, self._key, self._stopwatch = executor, naming_key, stopwatch
         self.turns = turns or Turns(8)
 
     async def remove_background(
@@ -92,25 +91,26 @@ class Pipeline:
         stage, wish = self._stopwatch(), job.options
         decode = partial(self._decoder.decode, deadline=deadline)
         matte = partial(self._engine.matte, model=wish.model, resolution=wish.resolution, deadline=deadline)
-        on_cpu = partial(asyncio.get_running_loop().run_in_executor, self._executor)
+        on_cpu = Threads(self._executor)
         async with stage.within(deadline):
             data = await stage("fetch", self.bytes_of(job.source, deadline))
-            backdrop = await stage("fetch", self.bytes_of(job.background_image or b"", deadline))
-            async with nullcontext() if placed else self.turns.turn():
+            behind = job.background_image or b""  # of one URL two looks might show two pictures
+            backdrop = data if behind == job.source else await stage("fetch", self.bytes_of(behind, deadline))
+            async with nullcontext() if placed else self.turns.turn(on_cpu):
                 picture = await stage("decode", decode(data))
+                scene = await stage("decode", decode(backdrop)) if backdrop else None
                 if spend:
-                    await spend(picture.rgb.shape[0] * picture.rgb.shape[1] / 1e6)
-                behind = await stage("decode", decode(backdrop)) if backdrop else None
+                    await spend(sum(each.rgb[..., 0].size for each in (picture, scene) if each) / 1e6)
                 coarse = await stage("matte", matte(job.look(picture)))
                 alpha = await stage("refine", on_cpu(job.refine, picture, coarse, wish))
-                canvas = await stage("compose", on_cpu(job.compose, picture, alpha, behind, wish))
+                canvas = await stage("compose", on_cpu(job.compose, picture, alpha, scene, wish))
                 size = picture.size
-                del picture, behind, coarse, alpha  # most of the memory of a request
+                del picture, scene, coarse, alpha  # most of the memory of a request
                 encoded = await stage("encode", on_cpu(finishing.encode, canvas, wish))
             outcome = Outcome(encoded, wish.model, canvas.box, stage.timings, size)
             if not job.store:
                 return outcome
-            key = await on_cpu(stored_name, encoded, outcome.facts, job.name, job.life, self._naming_key)
+            key = await on_cpu(stored_name, encoded, outcome.facts, job.name, job.life, self._key, job.owner)
             put = self._store.put(key, encoded, facts=outcome.facts, deadline=deadline, life=job.life)
             link = await stage("store", put)
             return replace(outcome, id=key, link=link)

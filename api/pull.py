@@ -26,6 +26,9 @@ __all__ = ["pull"]
 _FILE = "model.safetensors"
 """The name that hubs give to a model's weights."""
 
+_NEWEST = "main"
+"""The branch that a hub's versions are on, whatever commit the registry has verified."""
+
 _PARTS = ".pull"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -53,7 +56,8 @@ def pull(
         if wanted and revision in (None, wanted.revision) and _is_here(spec, directory, wanted):
             return directory / spec.weights.file
         # Of what is on record its own commit: the branch may have moved on.
-        revision = revision or (wanted and wanted.revision) or spec.weights.revision
+        recorded = _NEWEST if replace and spec.weights.sha256 else spec.weights.revision
+        revision = revision or (wanted and wanted.revision) or recorded
         file, commit = _obtain(spec, parts, revision, wanted, endpoint)
         try:
             return weights.import_weights(file, spec, directory, revision=commit)

@@ -78,10 +78,12 @@ class Room:
         return landed
 
     def take(self, number: int) -> bytes:
-        """Its PNG, once. Raises NotFound."""
+        """Its PNG, until a later one is taken: the answer may be lost on its way. Raises NotFound."""
         if number not in self.landed:
             raise NotFound("no such cutout in this room")
-        return self.landed.pop(number)[1]
+        for earlier in [each for each in self.landed if each < number]:
+            del self.landed[earlier]
+        return self.landed[number][1]
 
     async def events(
         self, ending: Callable[[], bool], heartbeat: float = HEARTBEAT_SECONDS

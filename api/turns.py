@@ -2,11 +2,45 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, suppress
+from typing import Any, ParamSpec, TypeVar
 
 from api.errors import Overloaded
 
 _REST = 5.0  # seconds
+_IMPATIENT = 10.0  # seconds
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Threads:
+    """One piece of work after the other in an executor. A thread goes on with it when nobody waits any more:
+    what it works on is in memory until it has ended."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._latest: Future[Any] | None = None
+
+    def __call__(self, work: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> "asyncio.Future[R]":
+        """Its result."""
+        self._latest = future = self._executor.submit(work, *arguments, **options)
+        return asyncio.wrap_future(future)
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Calls, in this loop: at once, or when the work that is under way has ended."""
+        if self._latest is None or self._latest.done():
+            call()
+            return
+        loop = asyncio.get_running_loop()
+
+        def ended(_: object) -> None:
+            with suppress(RuntimeError):  # the loop has been closed
+                loop.call_soon_threadsafe(call)
+
+        self._latest.add_done_callback(ended)
 
 
 class Turns:
@@ -28,14 +62,14 @@ class Turns:
         self._places = asyncio.Semaphore(places)
         self._patience = patience
         self._spare = spare
-        self._taken = self._taken_by_spare = 0
+        self._taken = self._taken_by_spare = self._queueing = 0
         self._released = asyncio.Event()
         self._rested = rested
         self._rest: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Holds one of the places. Raises Overloaded."""
+    async def turn(self, threads: "Threads | None" = None) -> AsyncIterator[None]:
+        """Holds one of the places. threads: it is held until their work has ended, too. Raises Overloaded."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._places.acquire()
@@ -45,17 +79,32 @@ class Turns:
         try:
             yield
         finally:
-            self._release()
+            if threads:
+                threads.when_ended(self._release)
+            else:
+                self._release()
 
     async def take_spare(self) -> None:
         """Takes a place that nobody else wants, however long that lasts; `release_spare` gives it back.
 
-        One is let through whenever a place is free, so that a service that is never idle gets there, too.
+        One is let through whenever a place is free, and after ten seconds waits for one as requests do, so
+        that a service that is never idle gets there, too.
         """
+        impatient = asyncio.get_running_loop().time() + _IMPATIENT
         while self._places.locked() or (self._taken >= self._spare and self._taken_by_spare):
             self._released.clear()
-            await self._released.wait()
-        await self._places.acquire()  # at once: it is not locked
+            first = not self._taken_by_spare and not self._queueing
+            try:
+                async with asyncio.timeout_at(impatient if first else None):
+                    await self._released.wait()
+            except TimeoutError:
+                if not self._taken_by_spare and not self._queueing:
+                    break
+        self._queueing += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._queueing -= 1
         self._take()
         self._taken_by_spare += 1
 

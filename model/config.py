@@ -65,15 +65,15 @@ class EngineConfig(BaseModel):
         default_factory=_usable_cores,
         ge=1,
         le=512,
-        description="CPU cores for inference and resizing; on a CPU also the number of pictures inferred at "
-        "once. Default: every core that this process may use.",
+        description="CPU cores for inference and resizing; on a CPU torch infers as many pictures at once, "
+        "OpenVINO one for every two cores. Default: every core that this process may use.",
     )
     max_batch: int | None = Field(
         None,
         ge=1,
         le=64,
         description="Most pictures in one batch; up to there, each model's own number is measured at the "
-        "start. Default: 1 on a CPU, 32 on a GPU.",
+        "start. Default: 1 on a CPU, 32 on a GPU. OpenVINO takes one at a time.",
     )
     max_wait: float = Field(
         0.01,

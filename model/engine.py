@@ -15,7 +15,7 @@ from model import preprocess, selftest, weights
 from model.config import EngineConfig
 from model.cores import CoreShare
 from model.device import choose_device, device_errors, give_memory_back, half_precisions
-from model.errors import InferenceFailed, ModelUnavailable
+from model.errors import InferenceFailed, ModelUnavailable, OutOfMemory
 from model.files import WORKING_MEMORY
 from model.graphs import CudaRunner, Network
 from model.loaded import LoadedModel, shaped
@@ -57,7 +57,8 @@ class TorchEngine(LoadedModel):
         on_cpu = self.device.type == "cpu"
         self._cores = CoreShare(config.cores)
         self._runner: CudaRunner | None = None
-        memory_before = torch.cuda.memory_allocated(self.device) if self._on_cuda else 0
+        self._budget = config.memory_budget or math.inf
+        self._memory_before = torch.cuda.memory_allocated(self.device) if self._on_cuda else 0
 
         checkpoint = weights.load(spec, config.model_dir)
         self.sha256 = checkpoint.sha256
@@ -75,7 +76,7 @@ class TorchEngine(LoadedModel):
         self._network: Network = compiled(self._net) if config.compile else self._net
         most = config.max_batch or (1 if on_cpu else _GPU_BATCH)
         self.max_batch = self._warm_up(most, clock, golden if probe.shape[1:3] == spec.size else None)
-        self.memory_bytes = self._memory(memory_before)
+        self.memory_bytes = self._memory()
         give_memory_back()
 
     @property
@@ -127,6 +128,8 @@ class TorchEngine(LoadedModel):
         def run(size: int) -> None:
             for alpha in self.predict(np.repeat(picture, size, axis=0)):
                 selftest.check(self.spec.name, alpha, golden)
+            if size > 1 and self._memory() > self._budget:
+                raise OutOfMemory(f"a batch of {size} is beyond the memory budget")
 
         self._start_runner(most)
         try:
@@ -138,7 +141,8 @@ class TorchEngine(LoadedModel):
             self._network = self._net
             return self._warm_up(most, clock, golden)
         if self._runner and best < most:
-            self._start_runner(best)  # without the graphs of batches that will never be
+            self._start_runner(best)  # without the graphs of batches that will never be, nor their memory
+            torch.cuda.reset_peak_memory_stats(self.device)
             for size in batch_sizes(best) * 2:
                 run(size)
         _LOG.info("%s: batches of up to %d, %d at once", self.spec.name, best, self.streams)
@@ -150,10 +154,10 @@ class TorchEngine(LoadedModel):
         if self._on_cuda:
             self._runner = CudaRunner(self._network, self.device, most)
 
-    def _memory(self, before: int) -> int:
-        """Bytes that the model takes, at work. before: what was allocated on its GPU."""
+    def _memory(self) -> int:
+        """Bytes that the model takes, at work: what is allocated on its GPU since before it was there."""
         if self._on_cuda:
-            return torch.cuda.max_memory_allocated(self.device) - before
+            return torch.cuda.max_memory_allocated(self.device) - self._memory_before
         return WORKING_MEMORY * sum(x.numel() * x.element_size() for x in self._net.parameters())
 
     def _optimised(

@@ -7,13 +7,16 @@ from model.errors import DeviceLost, InferenceFailed, OutOfMemory
 
 __all__ = ["device_errors"]
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
 _STICKY = (
     "device-side assert",
     "illegal memory access",
     "illegal instruction",
     "misaligned address",
+    "invalid program counter",
+    "operation not supported on global/shared address space",
     "unspecified launch failure",
+    "launch timed out and was terminated",
     "hardware stack error",
     "uncorrectable ECC",
     "device is lost",

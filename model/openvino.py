@@ -56,8 +56,8 @@ class OpenVinoEngine(LoadedModel):
     Raises ModelUnavailable, from the constructor: the weights are missing, damaged or of another network,
     cannot be converted, or the self-test's alpha is wrong in OpenVINO.
 
-    Every size is compiled for itself: those of `ModelSpec.sides` when they are first asked for. The pictures
-    of a batch follow one another, as more at once do not pay on CPUs.
+    Every size is compiled for itself: those of `ModelSpec.sides` when they are first asked for. A batch is
+    one picture, whatever is configured, as more at once do not pay on CPUs.
     """
 
     runtime = "openvino"
@@ -71,7 +71,7 @@ class OpenVinoEngine(LoadedModel):
         convert: Convert = converted.elsewhere,
     ) -> None:
         self.spec = spec
-        self.max_batch = config.max_batch or 1
+        self.max_batch = 1
         self._core = openvino.Core()
         self._networks: dict[tuple[int, int], _Network] = {}
         self._compiling = Lock()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from model.deadline import Deadline
-from model.errors import Draining, ModelUnavailable
+from model.errors import DeviceLost, Draining, ModelUnavailable
 
 __all__ = ["Residency", "Resident"]
 
@@ -59,8 +59,8 @@ class Residency(Generic[R]):
     load: makes a model ready. estimate: the bytes that it will take, as far as one can tell; once it has been
     loaded, what it said itself. Both raise ModelUnavailable, whose text is public.
     budget: bytes for all models together; None: no end to it.
-    patience: seconds that a load waits for another model to fall idle. hold: seconds for which a load that
-    failed is not tried again. clock: monotonic, seconds; a seam for tests.
+    patience: seconds that a load waits for another model to fall idle. hold: seconds after which a load that
+    failed is tried again, and for which it is not before. clock: monotonic, seconds; a seam for tests.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Residency(Generic[R]):
         self._sizes: dict[str, int] = {}
         self._failures: dict[str, _Failure] = {}
         self._loads: dict[str, asyncio.Task[ModelUnavailable | None]] = {}
+        self._retries: dict[str, asyncio.TimerHandle] = {}
         self._awaited: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._idle = asyncio.Event()
@@ -133,6 +134,8 @@ class Residency(Generic[R]):
     async def close(self) -> None:
         """Ends the loads that are under way and begins none any more; models stay for those who use them."""
         self._closed = True
+        for timer in self._retries.values():
+            timer.cancel()
         for task in self._loads.values():
             task.cancel()
         await asyncio.gather(*self._loads.values(), return_exceptions=True)
@@ -146,10 +149,7 @@ class Residency(Generic[R]):
             raise ModelUnavailable(
                 failure.reason, retry_after=math.ceil(seconds) if math.isfinite(seconds) else None
             )
-        if name not in self._loads:
-            self._loads[name] = task = asyncio.create_task(self._bring(name, evict=True))
-            task.add_done_callback(lambda _: self._loads.pop(name))
-        task = self._loads[name]
+        task = self._begun(name, evict=True)
         await asyncio.wait({task}, timeout=_SHARE * deadline.remaining())
         if not task.done():
             raise ModelUnavailable(f"model '{name}' is being loaded", retry_after=_RETRY_AFTER)
@@ -158,16 +158,32 @@ class Residency(Generic[R]):
         if error := task.result():
             raise ModelUnavailable(str(error), retry_after=error.retry_after)
 
+    def _begun(self, name: str, *, evict: bool) -> asyncio.Task[ModelUnavailable | None]:
+        """The load of the model, which all who wait for it share."""
+        if name not in self._loads:
+            self._loads[name] = task = asyncio.create_task(self._bring(name, evict=evict))
+            task.add_done_callback(lambda _: self._loads.pop(name))
+        return self._loads[name]
+
+    def _retry(self, name: str) -> None:
+        """Without being asked: while a model counts as failed, nobody is led here who would ask for it."""
+        if not self._closed and name not in self._places:
+            self._begun(name, evict=False)
+
     async def _bring(self, name: str, *, evict: bool) -> ModelUnavailable | None:
         """Loads the model, one at a time; what prevented it. Only what is no want of room is remembered."""
         async with self._turn:
             if name in self._places:  # by a load that was under way already
                 return None
+            hold = self._hold
             try:
                 resident = await self._placed(name, evict)
             except ModelUnavailable as exc:
                 error = exc
                 _LOG.error("model '%s' is not loaded: %s", name, exc)
+            except DeviceLost:
+                error, hold = ModelUnavailable(f"model '{name}' has lost its device"), math.inf
+                _LOG.exception("model '%s' is not loaded", name)
             except Exception:  # whatever it is, the other models can serve
                 error = ModelUnavailable(f"model '{name}' could not be loaded")
                 _LOG.exception("model '%s' is not loaded", name)
@@ -175,8 +191,12 @@ class Residency(Generic[R]):
                 self._failures.pop(name, None)
                 self._places[name] = _Place(resident)
                 return None
-            if error.retry_after is None:
-                self._failures[name] = _Failure(str(error), self._clock() + self._hold)
+            if error.retry_after is not None:
+                self._failures.pop(name, None)  # there is no want but of room
+                return error
+            self._failures[name] = _Failure(str(error), self._clock() + hold)
+            if math.isfinite(hold):
+                self._retries[name] = asyncio.get_running_loop().call_later(hold, self._retry, name)
             return error
 
     async def _placed(self, name: str, evict: bool) -> R:

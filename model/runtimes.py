@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model.config import EngineConfig
-from model.errors import ModelUnavailable
+from model.errors import ModelError
 from model.registry import ModelSpec
 
 if TYPE_CHECKING:  # torch takes seconds to import: that can wait until something is loaded
@@ -49,11 +49,12 @@ def chosen(spec: ModelSpec, config: EngineConfig) -> Literal["torch", "openvino"
 def load(spec: ModelSpec, config: EngineConfig) -> "LoadedModel":
     """The model, loaded, warm and proven. Raises ModelUnavailable; ValueError as `check` does."""
     if chosen(spec, config) == "openvino":
-        from model.openvino import OpenVinoEngine
-
         try:
+            from model.openvino import OpenVinoEngine
+
             return OpenVinoEngine(spec, config)
-        except ModelUnavailable as exc:
+        # Its library may not be what this machine can load, or not know what the network is made of.
+        except (ModelError, ImportError, RuntimeError) as exc:
             if config.runtime != "auto":
                 raise
             _LOG.warning("torch instead of OpenVINO: %s", exc)

@@ -29,6 +29,7 @@ from model.registry import ModelSpec
 
 __all__ = [
     "Checkpoint",
+    "bare",
     "import_weights",
     "load",
     "load_into",
@@ -145,8 +146,9 @@ def _place(spec: ModelSpec, data: bytes, state: Mapping[str, Tensor], directory:
     golden = io.BytesIO()
     np.save(golden, selftest.thumbnail(_probe(spec, net)).astype(np.float16))
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / f"{spec.name}.golden.npy", golden.getvalue())
+    # Weights first: where this ends midway, they are not those of models.lock, and are brought again.
     _write(directory / spec.weights.file, data)
+    _write(directory / f"{spec.name}.golden.npy", golden.getvalue())
     return Pin(hashlib.sha256(data).hexdigest(), len(data))
 
 
@@ -174,10 +176,11 @@ def _parse(data: bytes, name: str) -> dict[str, Tensor]:
         raise ModelUnavailable(f"{name} is not a readable checkpoint ({type(exc).__name__})") from exc
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelUnavailable(f"{name} holds no state dict")
-    return {_bare(key): value for key, value in state.items()}
+    return {bare(key): value for key, value in state.items()}
 
 
-def _bare(key: str) -> str:
+def bare(key: str) -> str:
+    """A parameter's name without what wrappers put before it."""
     while key.startswith(_PREFIXES):
         key = key.partition(".")[2]
     return key

@@ -1,5 +1,6 @@
 """Where the subject is, and cutting to it. Cropping slices; it never resamples."""
 
+import math
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -79,6 +80,20 @@ def around(box: Box, margins: Margins) -> Box:
     """The box grown by margins, px or shares of its own sides; it may reach beyond the picture."""
     top, bottom = margins.top.of(box.height), margins.bottom.of(box.height)
     left, right = margins.left.of(box.width), margins.right.of(box.width)
+    return Box(box.left - left, box.top - top, left + box.width + right, top + box.height + bottom)
+
+
+def bounded(box: Box, window: Box, pixels: int) -> Box:
+    """The window around a box, its margins smaller in proportion where it has more than so many pixels."""
+    if window.width * window.height <= pixels:
+        return window
+    # (width + share * wider) * (height + share * higher) = pixels
+    wider, higher = window.width - box.width, window.height - box.height
+    linear, room = box.width * higher + box.height * wider, max(0, pixels - box.width * box.height)
+    share = 2 * room / (linear + math.sqrt(linear**2 + 4 * wider * higher * room))
+    left, top = (int(share * side) for side in (box.left - window.left, box.top - window.top))
+    right = int(share * (window.left + window.width - box.left - box.width))
+    bottom = int(share * (window.top + window.height - box.top - box.height))
     return Box(box.left - left, box.top - top, left + box.width + right, top + box.height + bottom)
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
-from api.accounts.callers import Balance, Caller, Rate
+from api.accounts.callers import OPERATOR, Balance, Caller, Rate
 from api.accounts.identity import address_of, rapidapi_user, same_secret, shown_key
 from api.accounts.keys import PREFIX, THOUSAND, KeyRecord, id_of, proves, thousandths
 from api.accounts.ledger import Ledger
@@ -36,7 +36,7 @@ class Accounts:
     ) -> None:
         self._config, self._ledger, self._windows = config, ledger, windows or Windows()
         self._secret, self._share = secret, share
-        self._operator = Caller("secret", Plan(name="operator"), "secret")
+        self._operator = Caller(OPERATOR, Plan(name="operator"), OPERATOR)
         self._open = anonymous
         self._anonymous = Plan(name=_ANONYMOUS, **config.anonymous.model_dump())
 

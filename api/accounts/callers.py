@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from api.accounts.plans import Plan
 from model.deadline import Deadline
 
+OPERATOR = "secret"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -20,6 +22,11 @@ class Caller:
     plan: Plan
     bucket: str
     prepaid: bool = False
+
+    @property
+    def is_operator(self) -> bool:
+        """Whose key is the service's own secret."""
+        return self.id == OPERATOR
 
 
 @dataclass(frozen=True, slots=True)

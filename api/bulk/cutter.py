@@ -140,6 +140,8 @@ class Cutter:
     async def _result(self, picture: Mapping[str, Any], row: Row, deadline: Deadline) -> str:
         """The result's name, once it is there. row: learns the digests, as soon as they are known."""
         data = await self._read(picture["name"], deadline)
+        if len(data) > self._most:
+            raise PayloadTooLarge(f"over {self._most} bytes")  # no digest: not all of it was read
         row["sha256"] = await self._in_thread(lambda: sha256(data).hexdigest(), deadline)
         key = row["key"] = content_key(self._digest, row["sha256"])
         if picture["known_key"] == key and picture["known_output"]:

@@ -106,8 +106,10 @@ class FilePair:
     mask: Path
 
     def load(self) -> "tuple[Gray, Gray]":
-        """Raises ValueError for a file that is no picture."""
-        return read_gray(self.prediction), read_gray(self.mask)
+        """Raises ValueError for a file that is no picture, and for a mask of classes' numbers."""
+        from model.training.pictures import unnumbered
+
+        return read_gray(self.prediction), unnumbered(read_gray(self.mask), str(self.mask))
 
 
 def read_gray(path: Path) -> "Gray":

@@ -61,7 +61,8 @@ def write_page(
     from model.evaluation.page import html
 
     ranked = report.ranked()
-    ends = ranked[:SHOWN], list(reversed(ranked[SHOWN:]))[:SHOWN]
+    shown = min(SHOWN, (len(ranked) + 1) // 2)
+    ends = ranked[:shown], list(reversed(ranked[shown:]))[:SHOWN]
 
     def exhibit(names: Iterable[str]) -> "list[Exhibit]":
         return [_exhibit(name, photos.get(name), *files[name]) for name in names]

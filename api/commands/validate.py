@@ -17,6 +17,9 @@ SHOWN = ("IoU", "S", "F_max", "F_weighted", "E_mean", "MAE")
 def validate(
     model: Annotated[str, typer.Argument(help="A model of `objectcut models`.")],
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder of the data packs.")],
+    pack: Annotated[
+        list[str] | None, typer.Option(help="A pack, as often as wanted, instead of those of the recipe.")
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="The network's matte, enlarged but not refined.")
     ] = False,
@@ -37,7 +40,7 @@ def validate(
     with tempfile.TemporaryDirectory(prefix="objectcut-") as name:
         scratch = Path(name)
         try:
-            packs = {pack: _unpacked(data, pack, scratch) for pack in VALIDATION}
+            packs = {each: _unpacked(data, each, scratch) for each in pack or VALIDATION}
         except PackError as exc:
             warn(str(exc))
             raise typer.Exit(1) from None

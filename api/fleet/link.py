@@ -52,7 +52,7 @@ class Link(ABC):
 
     url: what it is called. poll_interval: seconds between two looks. moment: seconds that a place with
     several workers needs to see that one of them is gone. in_flight: pictures that it was chosen for.
-    draining: it said so when it was last looked at. breaker: open while pictures are not answered at all.
+    draining: it said so when it was last looked at.
     """
 
     moment = 0.1
@@ -61,7 +61,7 @@ class Link(ABC):
         self.url = url
         self.in_flight = 0
         self.draining = False
-        self.breaker = Breaker(WorkersUnavailable)
+        self._breakers: dict[str, Breaker] = {}
         self._poll_interval = poll_interval
         self._closing = asyncio.Event()
         self._facts: dict[str, dict[str, Any]] = {}
@@ -92,6 +92,15 @@ class Link(ABC):
     def facts(self, model: str) -> dict[str, Any] | None:
         """What was said of the model; None when it would not be served."""
         return self._facts.get(model)
+
+    def breaker(self, model: str) -> Breaker:
+        """Open while pictures for that model are not answered: behind a proxy others are another pool's."""
+        return self._breakers.setdefault(model, Breaker(WorkersUnavailable))
+
+    @property
+    def broken(self) -> bool:
+        """Whether any of them is open."""
+        return any(breaker.open for breaker in self._breakers.values())
 
     def reason(self, model: str) -> str:
         """Why it would not."""
@@ -137,13 +146,13 @@ class Link(ABC):
         self._reasons[model] = reason
 
     def _failure(
-        self, problem: Mapping[str, Any], detail: str, retry_after: float | None = None
+        self, model: str, problem: Mapping[str, Any], detail: str, retry_after: float | None = None
     ) -> WorkerGone | ObjectCutError:
         """What a problem in the place of an alpha means for the request. detail: for the logs."""
         code = problem.get("code", "")
         if code not in _ELSEWHERE | _PASSED_ON:  # of a proxy in between, or a disagreement with the worker
-            self.breaker.failed()
+            self.breaker(model).failed()
             return WorkerGone(WorkersUnavailable(detail))
-        self.breaker.succeeded()
+        self.breaker(model).succeeded()
         error = _KINDS[code](detail, public=problem.get("detail"), retry_after=retry_after)
         return WorkerGone(error) if code in _ELSEWHERE else error

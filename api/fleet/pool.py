@@ -113,7 +113,7 @@ class PoolLink(Link):
             async with asyncio.timeout(min(seconds, self._read_timeout)):
                 answer = await call
         except TimeoutError:
-            raise self._late(deadline) from None
+            raise self._late(model, deadline) from None
         except BackPressureError as exc:
             raise Overloaded(f"{self.url}: {exc}") from exc
         except (RayError, RayServeException) as exc:
@@ -121,9 +121,9 @@ class PoolLink(Link):
         finally:
             call.cancel()  # of no effect on one that has ended
         if not isinstance(answer, bytes):
-            raise self._failure(answer, f"{self.url}: {answer['code']}", answer["retry_after"])
+            raise self._failure(model, answer, f"{self.url}: {answer['code']}", answer["retry_after"])
         alpha = await asyncio.to_thread(frame.unpack_alpha, answer, size)
-        self.breaker.succeeded()
+        self.breaker(model).succeeded()
         return alpha
 
     def _gone(self, exc: Exception) -> WorkerGone:
@@ -133,8 +133,8 @@ class PoolLink(Link):
         _LOG.warning("%s", error)
         return WorkerGone(error, lost=isinstance(exc, RayError) and not isinstance(exc, RayTaskError))
 
-    def _late(self, deadline: Deadline) -> Exception:
+    def _late(self, model: str, deadline: Deadline) -> Exception:
         if deadline.remaining() <= 0:
             return DeadlineExceeded("no time left before a replica's answer")
-        self.breaker.failed()
+        self.breaker(model).failed()
         return WorkersUnavailable(f"{self.url}: no answer within {self._read_timeout} s")

@@ -87,7 +87,7 @@ class RemoteEngine:
             {
                 "url": link.url,
                 "in_flight": link.in_flight,
-                "breaker": "open" if link.breaker.open else "closed",
+                "breaker": "open" if link.broken else "closed",
                 "models": {
                     name: link.reason(name) if link.facts(name) is None else "ready" for name in models
                 },
@@ -141,7 +141,7 @@ class RemoteEngine:
         refused = WorkersUnavailable(f"no worker serves '{model}': {self._reasons(model)}", retry_after=2.0)
         for link in sorted(serving, key=lambda link: (link is tried, link.draining, link.in_flight)):
             try:
-                link.breaker.check()
+                link.breaker(model).check()
             except WorkersUnavailable as exc:
                 refused = exc
             else:

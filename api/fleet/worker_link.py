@@ -79,35 +79,35 @@ class WorkerLink(Link):
         size = picture.shape[0], picture.shape[1]
         try:
             async with asyncio.timeout(deadline.remaining()), self._places:
-                answer = await self._send(picture, _path(model, size), deadline, alone)
+                answer = await self._send(picture, model, deadline, alone)
                 if answer.status_code == httpx.codes.OK:
                     alpha = await asyncio.to_thread(frame.unpack_alpha, answer.content, size)
-                    self.breaker.succeeded()
+                    self.breaker(model).succeeded()
                     return alpha
         except TimeoutError:
             raise DeadlineExceeded("no time left before a worker's answer") from None
         except frame.FrameError as exc:
-            self.breaker.failed()
+            self.breaker(model).failed()
             raise WorkerGone(WorkersUnavailable(f"{self.url}: {exc}")) from exc
         problem = _problem(answer)
         detail = f"{self.url}: {answer.status_code} {problem.get('code', '')}".rstrip()
-        raise self._failure(problem, detail, _seconds(answer.headers.get("retry-after")))
+        raise self._failure(model, problem, detail, _seconds(answer.headers.get("retry-after")))
 
-    async def _send(self, picture: RGB, path: str, deadline: Deadline, alone: bool) -> httpx.Response:
+    async def _send(self, picture: RGB, model: str, deadline: Deadline, alone: bool) -> httpx.Response:
         request_id = REQUEST_ID.get(None)
         try:
             return await self._http.post(
-                path,
+                _path(model, (picture.shape[0], picture.shape[1])),
                 content=frame.pack_picture(picture, deadline.remaining(), alone=alone),
                 headers={**self._outgoing(), **({"X-Request-Id": request_id} if request_id else {})},
                 timeout=httpx.Timeout(self._config.read_timeout, connect=self._config.connect_timeout),
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
             # It may be at work on it still: asking another one too would only double the load.
-            self.breaker.failed()
+            self.breaker(model).failed()
             raise WorkersUnavailable(f"{self.url}: {type(exc).__name__}") from exc
         except httpx.RequestError as exc:
-            self.breaker.failed()
+            self.breaker(model).failed()
             lost = isinstance(exc, httpx.NetworkError | httpx.RemoteProtocolError)
             lost &= not isinstance(exc, httpx.ConnectError)
             error = WorkersUnavailable(f"{self.url}: {type(exc).__name__}: {exc}")

@@ -15,7 +15,7 @@ _ROW_BYTES = 500
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the first request was answered. fingerprint: of that request.
+    """What the first request was answered. fingerprint: of that request; without a body, Once.all_of_it.
 
     body: None when it was too large or not JSON: then it is made again, and is not paid for again.
     """

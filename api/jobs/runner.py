@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from api.accounts import Accounts
-from api.errors import NotFound, ObjectCutError, forget_frames
+from api.errors import AccountsUnavailable, NotFound, ObjectCutError, forget_frames
 from api.finishing import Canvas, Compose, compose
 from api.jobs.changes import Changes
 from api.jobs.config import JobsConfig
@@ -160,8 +160,10 @@ class Runner:
         if wanted:
             try:
                 await accounts.charge(caller, cost)
+            except AccountsUnavailable as exc:  # it may have been made: rather not at all than twice
+                logger.error("%s/%s may not have been charged: %s", task.id, task.position, exc)
             except ObjectCutError:
-                await self.discard(cutout.id)  # it is made again where that may help
+                await self.discard(cutout.id)
                 raise
             wanted = await insist(lambda: ledger.succeed(task))
         if not wanted:
@@ -209,6 +211,7 @@ def _job(task: Task, compose: Compose) -> Job:
         task.background,
         store=True,
         name=f"{task.id}/{task.position}",
+        owner=task.owner,
         life=task.life,
         compose=compose,
     )

@@ -6,10 +6,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from api.accounts import Caller
 from api.errors import LinkUnstorable, NotFound
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
+from api.naming import is_owned
 from api.openapi import BYTES, LINK, MAKE_CUTOUT, SERVED
 from api.pipeline import Job, Outcome, Pipeline
 from api.routes.bodies import (
@@ -49,7 +51,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
         as_bytes, named = wanted_bytes(request.headers.get("accept", ""))
         if named and upload.fields.get("format") is None:
             upload.fields["format"] = named
-        job = _job(upload, life, store=not as_bytes)
+        job = _job(upload, life, store=not as_bytes, owner=visit.caller.id)
         check_model(job.options.model, names)
         if isinstance(job.source, str):
             exchange_of(request).fields["source"] = without_secrets(job.source)
@@ -68,6 +70,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
         if "signature" in request.query_params:
             return await _serve(request, id)
         visit = await gate.admit(request)
+        check_owner(id, visit.caller)
         found = await store.find(id, deadline=visit.deadline)
         return _json(Cutout.of(id, found.link, found.media_type, found.size, found.facts))
 
@@ -75,6 +78,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
     async def delete_cutout(id: str, request: Request) -> Response:
         """Removes a stored cutout; its links end."""
         visit = await gate.admit(request)
+        check_owner(id, visit.caller)
         await store.delete(id, deadline=visit.deadline)
         return Response(status_code=204)
 
@@ -110,14 +114,25 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
     return router
 
 
-def _job(upload: Upload, life: float, *, store: bool) -> Job:
+def _job(upload: Upload, life: float, *, store: bool, owner: str) -> Job:
     """life: a result's longest, s. Raises InvalidOptions, LinkUnstorable."""
     wish = read_wish(upload, CutoutRequest, life)
     if store and not wish.store:
         raise LinkUnstorable()
     return Job(
-        source_of(upload, wish), wish.options(), background_of(upload, wish), store, life=wish.expires_in
+        source_of(upload, wish),
+        wish.options(),
+        background_of(upload, wish),
+        store,
+        owner=owner,
+        life=wish.expires_in,
     )
+
+
+def check_owner(id: str, caller: Caller) -> None:
+    """An id is in every link, and links are shown around. Raises NotFound: it is another caller's."""
+    if not caller.is_operator and not is_owned(id, caller.id):
+        raise NotFound(f"{id} is not {caller.id}'s")
 
 
 def _log(request: Request, outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import errors
+from api.finishing import Canvas, compose
 from api.limits import Gate, while_connected
 from api.logs import without_secrets
 from api.middleware import exchange_of
@@ -21,8 +22,10 @@ from api.openapi import exactly_one_of
 from api.options import CutoutOptions
 from api.pipeline import Job, Outcome, Pipeline
 from api.problems import MEDIA_TYPE, as_problem
+from api.types import Picture
 from api.uploads import read_upload
 from model.deadline import Deadline
+from postprocess.types import Alpha
 
 MESSAGES = {
     "001": "An unspecified error has occurred during request processing.",
@@ -58,7 +61,7 @@ def routes(pipeline: Pipeline, gate: Gate) -> APIRouter:
         job = None
         try:
             visit = await gate.admit(request, header=KEY_HEADER)
-            job = _job(await _form(request, gate, visit.deadline))
+            job = _job(await _form(request, gate, visit.deadline), visit.caller.id)
             if isinstance(job.source, str):
                 exchange.fields["source"] = without_secrets(job.source)
             async with gate.accounts.paying(visit.caller):
@@ -87,7 +90,7 @@ async def _form(request: Request, gate: Gate, deadline: Deadline) -> Mapping[str
     return (await read_upload(request, gate.limits, deadline)).fields
 
 
-def _job(form: Mapping[str, object]) -> Job:
+def _job(form: Mapping[str, object], owner: str) -> Job:
     """Raises OutsideEnumeration, InvalidOptions. Unknown fields are passed over, as they were."""
     chosen = {name: form.get(name, allowed[0]) for name, allowed in CHOICES.items()}
     for name, value in chosen.items():
@@ -104,7 +107,15 @@ def _job(form: Mapping[str, object]) -> Job:
         }
     )
     source = str(url) if url is not None else _lenient_base64(str(text))
-    return Job(source, options, store=chosen["output_format"] == "url")
+    return Job(source, options, store=chosen["output_format"] == "url", owner=owner, compose=_composed)
+
+
+def _composed(picture: Picture, subject: Alpha, behind: Picture | None, wish: CutoutOptions) -> Canvas:
+    """What is transparent is white, as it was: there are clients that drop the alpha."""
+    canvas = compose(picture, subject, behind, wish)
+    if canvas.pixels.ndim == 3 and canvas.pixels.shape[2] == 4:
+        canvas.pixels[canvas.pixels[..., 3] == 0, :3] = 255
+    return canvas
 
 
 def _lenient_base64(text: str) -> bytes:

@@ -3,6 +3,7 @@
 import { backdropOf } from "./backdrop.js";
 import { canvasOf } from "./picture.js";
 import { encodePng } from "./png.js";
+import { backgroundOf } from "./service.js";
 import { zip } from "./zip.js";
 
 const LOSSY = 0.92;
@@ -15,7 +16,7 @@ export async function encode(item, picture, wish) {
   const window = picture.window(wish);
   const untouched = !item.strokes.length && window.width === picture.width && window.height === picture.height;
   if (wish.format === "zip") return layers(picture, window);
-  if (wish.background === "transparent" && wish.format === "png") {
+  if (backgroundOf(wish) === "transparent" && wish.format === "png") {
     return untouched ? item.cut : encodePng(cropped(picture.now.data, picture.width, window, 4), window.width, window.height);
   }
   const canvas = await composed(picture, window, wish);

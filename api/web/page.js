@@ -10,7 +10,7 @@ import { Picture } from "./picture.js";
 import { Queue } from "./queue.js";
 import { Results } from "./results.js";
 import { RoomDialog } from "./room.js";
-import { key } from "./service.js";
+import { backgroundOf, key } from "./service.js";
 import * as sources from "./sources.js";
 import { Stage } from "./stage.js";
 import { Strip, describe } from "./strip.js";
@@ -111,7 +111,7 @@ function status(item) {
 
 async function background() {
   const { root } = stage;
-  root.dataset.background = wish.format === "zip" ? "transparent" : wish.background;
+  root.dataset.background = backgroundOf(wish);
   root.style.setProperty("--colour", wish.colour);
   byId("views").disabled = root.dataset.background !== "transparent";
   document.documentElement.style.setProperty("--chosen", wish.colour);
@@ -208,12 +208,15 @@ function loadModels() {
 // ---- a phone's cutouts ----------------------------------------------------------------------------------------
 
 // They land on what is on the stage, as it would be saved.
-byId("phone").addEventListener("click", async () => {
+byId("phone").addEventListener("click", async ({ currentTarget: button }) => {
+  button.disabled = true; // a second click would open a second room
   try {
-    const png = { ...wish, format: "png" };
+    const png = { ...wish, background: backgroundOf(wish), format: "png" };
     await room.open(picture ? await createImageBitmap(await encode(current, picture, png)) : null);
   } catch (error) {
     refused(error);
+  } finally {
+    button.disabled = false;
   }
 });
 

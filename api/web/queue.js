@@ -5,6 +5,7 @@ import { Problem, cut, photo } from "./service.js";
 const AT_ONCE = 2;
 const PATIENCE = 6; // times that a busy service is asked again by itself
 const THUMB = 144; // px
+const LARGEST = 20_000_000; // bytes that are sent again; services take a little more
 // What passes by itself: see the status 429 and 503 in the API.
 const PASSING = new Set(["overloaded", "rate_limited", "draining"]);
 
@@ -66,9 +67,11 @@ export class Queue extends EventTarget {
     try {
       step("reading");
       if (!item.photo) await this.#read(item, options);
-      const done = await cut(item.source, this.wish, options);
+      // What is behind an address may change: the picture that is shown is the one that is cut.
+      const shown = item.source.url && item.photo.size < LARGEST ? { file: item.photo } : item.source;
+      const done = await cut(shown, this.wish, options);
       if (item.photo === item.source.file && !(await sameSize(done, item.size))) {
-        item.photo = await photo(item.source, options); // this browser turns the file another way
+        item.photo = await photo(item.source, this.wish, options); // this browser turns the file another way
       }
       if (!current()) return;
       item.cut = done;
@@ -87,7 +90,7 @@ export class Queue extends EventTarget {
   // A photo that this browser can show: its own file, or else the service's reading of it.
   async #read(item, options) {
     let bitmap = item.source.file && (await createImageBitmap(item.source.file).catch(() => null));
-    item.photo = bitmap ? item.source.file : await photo(item.source, options);
+    item.photo = bitmap ? item.source.file : await photo(item.source, this.wish, options);
     bitmap ??= await createImageBitmap(item.photo);
     item.size = [bitmap.width, bitmap.height];
     item.thumb = await thumbnail(bitmap);

@@ -5,7 +5,7 @@ import { curl } from "./curl.js";
 import { SUFFIXES, encode, fileName, save } from "./files.js";
 import { notify } from "./notice.js";
 import { Picture } from "./picture.js";
-import { store } from "./service.js";
+import { backgroundOf, store } from "./service.js";
 import { hush, language, say } from "./words.js";
 import { zip } from "./zip.js";
 
@@ -58,9 +58,9 @@ export class Results {
     return this.queue.items.filter(({ state }) => state === "done");
   }
 
-  // What the clipboard takes: always PNG.
+  // What the clipboard takes: always PNG, and as the stage shows it.
   #png() {
-    return { ...this.wish, format: "png" };
+    return { ...this.wish, background: backgroundOf(this.wish), format: "png" };
   }
 
   async #run(act) {

@@ -7,6 +7,7 @@ import { hush, say } from "./words.js";
 
 const SCREEN = 1000; // px: enough to recognise it
 const AGAIN = 2000; // ms until a stream that broke is opened again
+const SETTLED = 300; // ms without a move, until the room is told: each time is a request
 const HERE = /^(localhost|127\..*|\[::1\])$/;
 const byId = (id) => document.getElementById(id);
 
@@ -15,10 +16,12 @@ export class RoomDialog {
   #room = null;
   #abort = null;
   #told = 0;
+  #settling = 0;
+  #shown = Promise.resolve();
 
   constructor(refused) {
     this.refused = refused;
-    this.board = new Board(byId("board"), () => this.#show().catch(refused));
+    this.board = new Board(byId("board"), () => this.#moved());
     byId("room-save").addEventListener("click", async () => save(await this.board.file(), "board.png"));
     byId("room-dialog").addEventListener("close", () => this.#leave());
     addEventListener("pagehide", () => {
@@ -45,9 +48,19 @@ export class RoomDialog {
     await this.#show();
   }
 
-  async #show() {
-    const body = await this.board.picture(SCREEN);
-    if (this.#room) await ask(`v1/rooms/${this.#room.id}/screen`, { method: "POST", body });
+  #moved() {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.#show().catch(this.refused), SETTLED);
+  }
+
+  // One after the other: the latest is what the room knows in the end.
+  #show() {
+    const room = this.#room;
+    const show = async () => {
+      const body = await this.board.picture(SCREEN);
+      if (room && room === this.#room) await ask(`v1/rooms/${room.id}/screen`, { method: "POST", body });
+    };
+    return (this.#shown = this.#shown.then(show, show));
   }
 
   async #listen(signal) {
@@ -67,9 +80,13 @@ export class RoomDialog {
   }
 
   async #land({ number, x, y, found }) {
+    const answer = await ask(`v1/rooms/${this.#room.id}/cutouts/${number}`).catch((error) => {
+      if (error.code !== "not_found") throw error; // else later ones have taken its place
+    });
+    const piece = answer && (await createImageBitmap(await answer.blob()));
     this.#told = number;
-    const answer = await ask(`v1/rooms/${this.#room.id}/cutouts/${number}`);
-    this.board.land(await createImageBitmap(await answer.blob()), x, y);
+    if (!piece) return;
+    this.board.land(piece, x, y);
     say(byId("room-state"), found ? "room.found" : "room.middle");
   }
 

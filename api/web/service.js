@@ -44,18 +44,24 @@ export async function store(source, wish) {
   return JSON.parse(await (await post(source, named, "application/json")).response.text());
 }
 
+// What stands behind the subject in the end.
+export const backgroundOf = (wish) =>
+  wish.format === "zip" || (wish.background === "picture" && !wish.picture) ? "transparent" : wish.background;
+
 export const hasPicture = (wish) => wish.background === "picture" && wish.picture !== null && wish.format !== "zip";
 
 // The photo itself as a PNG: for a URL, which a page may not read, and for files that only the service can.
 // It is laid over itself, and the two show the same pixels.
-export async function photo(source, options) {
+export async function photo(source, wish, options) {
   const behind = source.url ? ["background_image_url", source.url] : ["background_image", source.file];
-  return (await post(source, [behind, ["decontaminate", "false"], ["format", "png"]], "image/png", options)).response;
+  const named = [...fields(wish, ["model"]), behind, ["decontaminate", "false"], ["format", "png"]];
+  return (await post(source, named, "image/png", options)).response;
 }
 
-// The one subject of a photo, a PNG.
+// The one subject of a photo, a PNG. By the first network that there is.
 export async function cutSubject(file) {
-  const named = [["morphology", "keep_largest"], ["crop", "true"], ["format", "png"]];
+  const model = (await models()).find(({ available }) => available)?.name ?? "lite";
+  const named = [...fields({ model }), ["morphology", "keep_largest"], ["crop", "true"], ["format", "png"]];
   return (await post({ file }, named, "image/png")).response;
 }
 

@@ -25,14 +25,18 @@ export function open({ add, count }) {
       target.value = ""; // so that the same file can be chosen again
     });
   }
+  const lead = (url) => {
+    if (count() < MOST) add({ url }, nameOf(url));
+    else notify("take.many", { count: MOST });
+  };
   byId("take").addEventListener("click", () => photograph((files) => take(files, `${t("name.camera")}.jpg`)));
-  link(add);
+  link(lead);
   samples(take);
   // What was dropped or pasted. address: the type of what may hold one. nameless: what no file's own name is.
   const receive = (transfer, address, nameless = null) => {
     const { files, folders } = unpacked(transfer), url = urlIn(transfer.getData(address));
     if (files.length) take(files, files.length === 1 && files[0].name === nameless ? `${t("name.pasted")}.png` : null);
-    else if (url) add({ url }, nameOf(url));
+    else if (url) lead(url);
     else if (!folders) notify("take.none");
     if (folders) notify("take.folder");
   };
@@ -50,7 +54,7 @@ function unpacked({ items }) {
   return { files, folders: given.length - files.length };
 }
 
-function link(add) {
+function link(lead) {
   const form = byId("link-form"), button = byId("link");
   button.addEventListener("click", () => {
     form.hidden = !form.hidden;
@@ -59,7 +63,7 @@ function link(add) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    add({ url: byId("url").value }, nameOf(byId("url").value));
+    lead(byId("url").value);
     form.reset();
   });
 }

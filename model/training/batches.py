@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Batch", "Source"]
+from model.registry import ModelSpec
+
+__all__ = ["Batch", "Source", "shaped", "squeezed"]
+
+_STRIDE = 32
 
 
 class Batch(NamedTuple):
@@ -17,6 +22,26 @@ class Batch(NamedTuple):
     pictures: Tensor
     mattes: Tensor
     classes: Tensor | None = None
+
+
+def shaped(spec: ModelSpec, side: int) -> tuple[int, int]:
+    """(height, width) that squares of `side` are squeezed to: shaped as the network's own size, the longer
+    one `side`, in multiples of 32 px."""
+    longer = max(spec.size)
+    height, width = (max(1, round(side * own / longer / _STRIDE)) * _STRIDE for own in spec.size)
+    return height, width
+
+
+def squeezed(batch: Batch, spec: ModelSpec) -> Batch:
+    """A batch of squares as the network takes pictures: as it is, for most."""
+    if len(set(spec.size)) == 1:
+        return batch
+    size = shaped(spec, batch.pictures.shape[-1])
+    pictures, mattes = (
+        F.interpolate(maps, size=size, mode="bilinear", antialias=True).clamp(0, 1)
+        for maps in (batch.pictures, batch.mattes)
+    )
+    return Batch(pictures, mattes, batch.classes)
 
 
 class Source(Protocol):

@@ -12,6 +12,13 @@ from model.training.run import Run
 __all__ = ["card"]
 
 
+def _exported(run: Run) -> str:
+    if run.best:
+        return "the best by validation"
+    blended = ", ".join(f"{share:g} of step {step:,}'s" for step, share in run.recipe.snapshots.items())
+    return f"the last weights, blended with {blended}" if blended else "the last weights"
+
+
 def card(run: Run, data: Sequence[str], pin: Pin) -> str:
     """Markdown. data: what was trained on, a line each. pin: of the exported file."""
     recipe, spec = run.recipe, run.spec
@@ -24,7 +31,7 @@ def card(run: Run, data: Sequence[str], pin: Pin) -> str:
         "output": "one soft matte; no classes, no confidence",
         "begun from": f"`{recipe.start}`",
         "steps": f"{run.step:,} of {step_size} pictures",
-        "exported": "the best by validation" if run.best else "the last weights",
+        "exported": _exported(run),
         "computed in": f"{str(run.half or torch.float32).removeprefix('torch.')} on {run.team.device.type}, "
         f"torch {torch.__version__}",
     }

@@ -1,6 +1,7 @@
 """What light, lenses, cameras and their owners do to pictures, as batched tensor operations.
 
-Pictures are (B, C, H, W) float in [0, 1], on any device. Every effect draws from the batch's generator.
+Pictures are (B, C, H, W) float in [0, 1], on any device. Every effect draws from the batch's generator. Sizes
+in px are those at a side of 320 px or less; larger pictures have them in proportion.
 """
 
 import math
@@ -38,14 +39,18 @@ def lit(draw: Draw, cutouts: Tensor) -> Tensor:
     return torch.cat([(cutouts[:, :3] * light).clamp(0, 1), cutouts[:, 3:]], dim=1)
 
 
-def gaussian(pictures: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian blur with a sigma (B,), px, of its own for every picture."""
-    steps = torch.arange(-7, 8, device=pictures.device)
+def _enlargement(pictures: Tensor) -> float:
+    return max(1.0, pictures.shape[-1] / 320)
+
+
+def gaussian(pictures: Tensor, sigma: Tensor, reach: int) -> Tensor:
+    """Separable Gaussian blur, sigma (B,), px, of its own for every picture. reach: of the kernel, px."""
+    steps = torch.arange(-reach, reach + 1, device=pictures.device)
     lines = torch.exp(-steps.square() / (2 * sigma.clamp(min=0.05).view(-1, 1).square()))
     lines = lines / lines.sum(dim=1, keepdim=True)
     count, channels, height, width = pictures.shape
     kernels = lines.repeat_interleave(channels, dim=0)
-    flat = F.pad(pictures.reshape(1, count * channels, height, width), (7, 7, 7, 7), mode="replicate")
+    flat = F.pad(pictures.reshape(1, count * channels, height, width), (reach,) * 4, mode="replicate")
     flat = F.conv2d(flat, kernels[:, None, None, :], groups=count * channels)
     flat = F.conv2d(flat, kernels[:, None, :, None], groups=count * channels)
     return flat.view(count, channels, height, width)
@@ -53,20 +58,23 @@ def gaussian(pictures: Tensor, sigma: Tensor) -> Tensor:
 
 def blurred(draw: Draw, pictures: Tensor, *, share: float) -> Tensor:
     """Blurs that share of the pictures, sigma 0.5 to 3 px."""
+    larger = _enlargement(pictures)
     chosen = (draw.uniform(len(pictures), 0, 1) < share).nonzero().flatten()
-    sigma = draw.uniform(len(pictures), 0.5, 3.0)
+    sigma = draw.uniform(len(pictures), 0.5, 3.0) * larger
     if len(chosen):
-        pictures = pictures.index_copy(0, chosen, gaussian(pictures[chosen], sigma[chosen]))
+        soft = gaussian(pictures[chosen], sigma[chosen], reach=round(7 * larger))
+        pictures = pictures.index_copy(0, chosen, soft)
     return pictures
 
 
 def shadowed(draw: Draw, scenes: Tensor, alpha: Tensor, *, share: float) -> Tensor:
     """A soft shadow of the subject on the scene, in that share of the pictures."""
-    count = len(scenes)
+    count, larger = len(scenes), _enlargement(scenes)
     strength = draw.uniform(count, 0.2, 0.6) * (draw.uniform(count, 0, 1) < share)
-    down, right = draw.uniform(2, -12, 12).long().tolist()
+    down, right = (draw.uniform(2, -12, 12) * larger).long().tolist()
     shifted = F.pad(alpha, (right, -right, down, -down))
-    shadow = F.avg_pool2d(shifted, 15, stride=1, padding=7)
+    reach = round(7 * larger)
+    shadow = F.avg_pool2d(shifted, 2 * reach + 1, stride=1, padding=reach)
     return scenes * (1 - strength.view(-1, 1, 1, 1) * shadow)
 
 

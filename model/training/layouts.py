@@ -130,7 +130,7 @@ def samples(data: Path, named: str) -> list[Sample]:
     """The pictures of a data set, NAME or NAME/SPLIT, by stem; `NAME` alone is `NAME/train`.
 
     data: the folder that holds the data sets, or the data set itself. Raises PackError where there is none,
-    where a picture has no matte, and for mattes without pictures, where a folder has no others.
+    where a picture has no matte, where a folder holds no pictures, and where a plain one has a matte of none.
     """
     name, _, split = named.rpartition("/") if "/" in named else (named, "", "train")
     layout = LAYOUTS.get(name)
@@ -160,15 +160,18 @@ def _plain(folder: Path) -> tuple[Path, Path]:
 
 
 def _paired(images: Path, masks: Path, layout: Layout | None = None) -> list[Sample]:
-    layout = layout or Layout({})
     pictures, mattes = _by_stem(images), _by_stem(masks)
-    chosen = sorted(stem for stem in pictures if stem.startswith(layout.alike))
+    chosen = sorted(stem for stem in pictures if stem.startswith(layout.alike if layout else ""))
     if not chosen:
         raise PackError(f"{images} holds no pictures")
     for stem in chosen:
         if stem not in mattes:
             raise PackError(f"{pictures[stem]} has no matte {masks / stem}.*")
-    return [Sample(pictures[stem], mattes[stem], _kind(stem) if layout.kinds else None) for stem in chosen]
+    if layout is None and (single := min(mattes.keys() - pictures.keys(), default=None)):
+        # Of one's own pictures; as published, two splits may share a folder of mattes.
+        raise PackError(f"{mattes[single]} has no picture {images / single}.* ({', '.join(PICTURES)})")
+    kinds = layout is not None and layout.kinds
+    return [Sample(pictures[stem], mattes[stem], _kind(stem) if kinds else None) for stem in chosen]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from model.training.card import card
 from model.training.folders import FolderSource
 from model.training.pictures import Pixels
 from model.training.recipe import Folders, Recipe
-from model.training.run import Run
+from model.training.run import ADVICE, Run
 from model.training.scenes import Scenes
 from model.training.team import Team, joined
 
@@ -79,7 +79,8 @@ def _follow(run: Run, source: Source, checkpoint_every: int) -> None:
             while run.step < run.recipe.steps:
                 run.advance(source)
             return
-        with SummaryWriter(str(run.out), purge_step=run.step) as log:
+        # Of steps after the checkpoint, which come again; what was logged before it was written is on disk.
+        with SummaryWriter(str(run.out), purge_step=run.step + 1 if run.step else 0) as log:
             if every and run.step == 0:
                 _judge(run, held_out, log)  # so that nothing worse than the beginning is exported
             while run.step < run.recipe.steps:
@@ -93,12 +94,13 @@ def _follow(run: Run, source: Source, checkpoint_every: int) -> None:
                 if every and (run.step % every == 0 or last):
                     _judge(run, held_out, log)
                 if run.step % checkpoint_every == 0 or last:
+                    log.flush()
                     run.save()
 
 
 def _note(run: Run, loss: float, log: SummaryWriter, progress: Progress, bar: TaskID) -> None:
     if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss} at step {run.step}: train in another precision, or more slowly")
+        raise ValueError(f"the loss is {loss} at step {run.step}: {ADVICE}")
     best = f", best IoU {run.best.iou:.4f}" if run.best else ""
     progress.update(bar, description=f"loss {loss:.3f}{best}")
     log.add_scalar("loss", loss, run.step)

@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PICTURES", "PackError", "Pixels", "decoded", "fitting_matte", "matte_of", "square"]
+__all__ = ["PICTURES", "PackError", "Pixels", "decoded", "fitting_matte", "matte_of", "square", "unnumbered"]
 
 PICTURES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 Pixels: TypeAlias = NDArray[np.uint8]
+
+_MOST_CLASSES = 32
+"""A mask's greatest value up to which it is no matte: programs that label number their classes from 1."""
 
 
 class PackError(ValueError):
@@ -38,6 +41,15 @@ def matte_of(body: bytes, named: str) -> Pixels:
     return decoded(body, cv2.IMREAD_GRAYSCALE, named)  # turned by what EXIF says, as its picture is
 
 
+def unnumbered(mask: Pixels, named: str) -> Pixels:
+    """The mask (h, w). Raises PackError, with the name, for one that holds numbers of classes."""
+    if 0 < mask.max() <= _MOST_CLASSES:
+        raise PackError(
+            f"{named} has no value over {mask.max()}: it seems to number classes. The subject is white, 255"
+        )
+    return mask
+
+
 def square(picture: Pixels, side: int) -> Pixels:
     """Squeezed to side x side px, whatever its shape."""
     shrinks = max(picture.shape[:2]) > side
@@ -48,8 +60,9 @@ def square(picture: Pixels, side: int) -> Pixels:
 def fitting_matte(matte: Pixels, size: tuple[int, int], named: str) -> Pixels:
     """The matte (h, w) of a picture of `size`, (width, height) px; a binary one as soft as an edge in focus.
 
-    Another size is fine, another shape is not: raises PackError.
+    Another size is fine, another shape is not, nor are numbers of classes: raises PackError.
     """
+    unnumbered(matte, named)
     height, width = matte.shape
     if abs(width * size[1] - height * size[0]) > 0.02 * width * size[1]:
         raise PackError(f"{named} is {width}x{height} px, its picture {size[0]}x{size[1]}")

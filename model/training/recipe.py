@@ -163,9 +163,11 @@ class Recipe:
     def scheduled(self, pictures: int, *, processes: int = 1, steps: int | None = None) -> "Recipe":
         """With steps in place of epochs, and `steps` in all where that is given, the phases in proportion.
 
-        pictures: of an epoch. Raises ValueError for fewer steps than phases, and for sides that no network
-        takes.
+        pictures: of an epoch. Raises ValueError for fewer steps than phases, for sides that no network takes,
+        and for snapshots where validation chooses the result.
         """
+        if self.snapshots and self.validate_every:
+            raise ValueError("a result is the best by validation or a blend of snapshots, not both")
         sides = {phase.side for phase in self.phases}
         if isinstance(self.data, Folders):
             sides.add(self.data.load_side)

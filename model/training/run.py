@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from model.device import half_precisions
 from model.files import Pin
 from model.registry import REGISTRY
-from model.training.batches import Batch, Source
+from model.training.batches import Batch, Source, squeezed
 from model.training.learner import Learner, finest, optimizer_of
 from model.training.objectives import OBJECTIVES, ObjectiveName, class_loss
 from model.training.pictures import Pixels
@@ -24,10 +24,11 @@ from model.training.team import Team
 from model.training.validation import Judgement, judged
 from model.weights import load_into, store
 
-__all__ = ["Run", "working_precision"]
+__all__ = ["ADVICE", "Run", "working_precision"]
 
 _NEWER = {"left_out": (), "least_view": 0.55}
 """Of packs, what older checkpoints do not tell, and what they meant."""
+ADVICE = "train in another precision, or more slowly"
 _HALVES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -81,7 +82,7 @@ class Run:
         for part in range(recipe.accumulate):
             turn = (self.step * recipe.accumulate + part) * self.team.size + self.team.rank
             torch.manual_seed(recipe.seed * 1_000_003 + turn)  # of what the network itself drops at random
-            batch = source.batch(turn, phase.side)
+            batch = squeezed(source.batch(turn, phase.side), self.spec)
             last = part == recipe.accumulate - 1
             ddp = self.team_learner if isinstance(self.team_learner, DistributedDataParallel) else None
             with nullcontext() if last or ddp is None else ddp.no_sync():
@@ -132,7 +133,10 @@ class Run:
         return found
 
     def save(self) -> None:
-        """Writes the checkpoint atomically."""
+        """Writes the checkpoint atomically. Raises ValueError, and keeps the one before, for weights that are
+        no numbers."""
+        if not all(bool(value.isfinite().all()) for value in self.average.values()):
+            raise ValueError(f"the weights are no numbers at step {self.step}: {ADVICE}")
         state = {
             "recipe": self._fingerprint(),
             "learner": self.learner.state_dict(),
@@ -162,7 +166,8 @@ class Run:
         return json.dumps([recipe, self.team.size], sort_keys=True)
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.team.device, weights_only=True)
+        # Not to a GPU: there Adam's steps would stay, and each would be waited for at every step.
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         if state["recipe"] != self._fingerprint():
             raise ValueError(
                 f"{self.checkpoint} is of another recipe, or of another number of "
@@ -171,10 +176,13 @@ class Run:
         self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.average = state["average"]
-        self.snapshots = state["snapshots"]
+        self.average = self._here(state["average"])
+        self.snapshots = {step: self._here(weights) for step, weights in state["snapshots"].items()}
         self.step = int(state["step"])
         self.best = Judgement(**state["best"]) if state["best"] else None
+
+    def _here(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(self.team.device) for name, value in weights.items()}
 
     def export(self) -> Pin:
         """Writes the result into `out`, with the alpha that proves it, as the service loads it."""

@@ -13,7 +13,7 @@ from model.nets.basnet import BASNet
 from model.nets.lite import Lite
 from model.registry import REGISTRY, ModelSpec
 from model.training.pictures import PackError
-from model.weights import load, load_into
+from model.weights import bare, load, load_into
 
 __all__ = ["RANDOM", "encoder_prefixes", "initialised"]
 
@@ -65,13 +65,14 @@ def _file(start: str, data: Path, spec: ModelSpec) -> Path:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors":
-        return load_file(path)
-    held = torch.load(path, map_location="cpu", weights_only=True)
-    for wrapper in ("model", "state_dict"):  # as Swin's authors and many others publish theirs
-        held = held.get(wrapper, held)
-    if not all(isinstance(value, Tensor) for value in held.values()):
-        raise ModelUnavailable(f"{path.name} holds no state dict")
-    return dict(held)
+        held = load_file(path)
+    else:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+        for wrapper in ("model", "state_dict"):  # as Swin's authors and many others publish theirs
+            held = held.get(wrapper, held)
+        if not all(isinstance(value, Tensor) for value in held.values()):
+            raise ModelUnavailable(f"{path.name} holds no state dict")
+    return {bare(name): value for name, value in held.items()}
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from model.preprocess import AlphaNet
+from model.preprocess import AlphaNet, resize
 from model.registry import ModelSpec
+from model.training.batches import shaped
 from model.training.pictures import Pixels
 
 __all__ = ["Judgement", "judged"]
@@ -25,15 +26,19 @@ class Judgement:
 def judged(
     network: nn.Module, spec: ModelSpec, pictures: Sequence[Pixels], device: torch.device, *, batch: int
 ) -> Judgement:
-    """The network in eval mode on squares (S, S, 4), RGB and matte. Raises ValueError for none."""
+    """The network in eval mode on squares (S, S, 4), RGB and matte, squeezed to its shape. Raises ValueError
+    for none."""
     if not pictures:
         raise ValueError("there are no pictures to validate with")
     net = AlphaNet(network, spec).to(device).eval()
     ious, errors = [], []
     with torch.inference_mode():
         for first in range(0, len(pictures), batch):
-            squares = torch.from_numpy(np.stack(pictures[first : first + batch])).to(device)
-            alpha, truth = net(squares[..., :3]).float(), squares[..., 3].float() / 255
+            squares = pictures[first : first + batch]
+            if len(set(spec.size)) > 1:
+                squares = [resize(each, shaped(spec, len(each))) for each in squares]
+            pixels = torch.from_numpy(np.stack(squares)).to(device)
+            alpha, truth = net(pixels[..., :3]).float(), pixels[..., 3].float() / 255
             union = torch.maximum(alpha, truth).sum((1, 2))
             both = torch.minimum(alpha, truth).sum((1, 2))
             # Where next to nothing is there and next to nothing was found, all is well.

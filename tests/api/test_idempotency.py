@@ -217,6 +217,22 @@ class TestCallers:
         (record,) = ledger.records.values()
         assert record.balance == 4000
 
+    @pytest.mark.parametrize("field", ["image_url", "background_image_url"])
+    async def test_another_picture_behind_the_url_was_not_paid_for(
+        self, tmp_path: Path, ledger: MemoryLedger, field: str
+    ) -> None:
+        headers = self.key(ledger) | {"Accept": "image/png"}
+        fetcher = FakeFetcher({URL: PHOTO, f"{URL}2": PHOTO})
+        asked = {"image_url": f"{URL}2"} | {field: URL}
+        accounts = Accounts(AccountsConfig(), ledger)
+        async with serving({"data_dir": tmp_path}, fetcher=fetcher, accounts=accounts) as served:
+            for page, status in ((PHOTO, 200), (PHOTO, 200), (photo(50, 50), 422), (PHOTO, 200)):
+                fetcher.pages = {f"{URL}2": PHOTO, URL: page}
+                answer = await served.http.post("/v1/cutouts", json=asked, headers=headers)
+                assert answer.status_code == status, answer.text
+        (record,) = ledger.records.values()
+        assert record.balance == 4000
+
     async def test_repetitions_count_as_requests(self, tmp_path: Path) -> None:
         settings = {"data_dir": tmp_path, "accounts": {"anonymous": {"requests_per_minute": 2}}}
         async with serving(settings) as served:

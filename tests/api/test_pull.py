@@ -260,3 +260,32 @@ def test_a_damaged_file_in_the_clients_cache_is_not_all_there_is(
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(GOOD[:-1])
     assert pull(SPEC, tmp_path / "models", endpoint=hub.url).read_bytes() == GOOD
+
+
+def test_the_newest_in_place_of_a_commit_that_the_registry_has_verified(tmp_path: Path, hub: Hub) -> None:
+    verified = replace(SPEC.weights, revision=hub.commit(REPO), sha256=sha256(GOOD), size=len(GOOD))
+    spec = replace(SPEC, weights=verified)
+    pull(spec, tmp_path, endpoint=hub.url)
+    hub.publish(REPO, NEWER)
+    assert pull(spec, tmp_path, replace=True, endpoint=hub.url).read_bytes() == NEWER
+
+
+def test_an_import_that_was_cut_short_is_made_good(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull(SPEC, tmp_path, endpoint=hub.url)
+    hub.publish(REPO, NEWER)
+    write, written = weights._write, list[Path]()
+
+    def once(path: Path, data: bytes) -> None:
+        if written:
+            raise OSError("killed")
+        written.append(path)
+        write(path, data)
+
+    monkeypatch.setattr(weights, "_write", once)
+    with pytest.raises(OSError, match="killed"):
+        pull(SPEC, tmp_path, replace=True, endpoint=hub.url)
+    monkeypatch.setattr(weights, "_write", write)
+    pull(SPEC, tmp_path, endpoint=hub.url)
+    assert weights.verify(SPEC, tmp_path) == sha256(GOOD)

@@ -36,7 +36,8 @@ time. Medians of wall times, from uint8 pictures on the host to alphas on the ho
 two calls at once. Operations are counted in the eager form, two for a multiplication with its addition,
 and set against a large matrix product of the same precision in the same run: kernels that save operations
 can pass 100 %. `apart` is the mean absolute difference of the alphas from eager's, over up to four
-photographs in a batch.
+photographs in a batch. On a CPU this is a selection: `--all` adds every size and every encoder, `--batches`
+other batches.
 """
 NO_GPU = f"""### On a GPU
 

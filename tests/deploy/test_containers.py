@@ -347,8 +347,10 @@ def test_the_files_of_monitoring_are_those_of_the_repository(name: str) -> None:
 
 
 def test_prometheus_asks_every_replica() -> None:
-    (job,) = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    asked = {name: dns["port"] for dns in job["dns_sd_configs"] for name in dns["names"]}
-    assert asked == {"api": 8000, "worker-cpu": 8001, "worker-gpu": 8001}
+    jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    asked = {name: dns["port"] for job in jobs for dns in job["dns_sd_configs"] for name in dns["names"]}
+    points = yaml.safe_load((ROOT / "traefik" / "traefik.yml").read_text())["entryPoints"]
+    operations = int(points["operations"]["address"].rpartition(":")[2])
+    assert asked == {"api": 8000, "worker-cpu": 8001, "worker-gpu": 8001, "traefik": operations}
     for name in asked:
         assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"]), name

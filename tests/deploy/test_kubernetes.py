@@ -251,6 +251,20 @@ def test_workers_have_no_way_out() -> None:
     assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(internet["except"])
 
 
+def test_queues_are_of_those_who_infer(rendered: list[Document]) -> None:
+    """Where workers infer, pictures on their way to them ask for no more of the service."""
+    scales = {
+        each["metadata"]["name"]: each for each in rendered if each["kind"] == "HorizontalPodAutoscaler"
+    }
+    queues = {
+        name
+        for name, scale in scales.items()
+        for metric in scale["spec"]["metrics"]
+        if metric.get("pods", {}).get("metric") == {"name": "objectcut_queue_depth"}
+    }
+    assert queues == (scales.keys() - {"objectcut-api"} or {"objectcut-api"})
+
+
 def test_autoscalers_ask_for_metrics_that_exist(rendered: list[Document]) -> None:
     exposed = asyncio.run(samples())
     (rule,) = yaml.safe_load((ROOT / "prometheus-adapter.yaml").read_text())["rules"]["custom"]

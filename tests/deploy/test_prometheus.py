@@ -24,7 +24,8 @@ def configured(directory: Path, targets: dict[str, Process]) -> Path:
     """The shipped files, with these in place of what names lead to; it asks every second."""
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    (job,) = config["scrape_configs"]
+    job, _ = config["scrape_configs"]
+    config["scrape_configs"] = [job]
     del job["dns_sd_configs"]
     job["static_configs"] = [
         {"targets": [process.url.removeprefix("http://")], "labels": {"instance": name}}

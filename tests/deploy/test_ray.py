@@ -43,6 +43,23 @@ def test_pools_have_models_and_settings_that_there_are(application: Document) ->
         EngineConfig.model_validate(pool.get("engine", {}))
 
 
+def test_weights_that_do_not_ship_are_pulled_first() -> None:
+    """By the pods with GPUs, where alone the pools are placed that have such models."""
+    (application,) = yaml.safe_load(SERVICE["spec"]["serveConfigV2"])["applications"]
+    options = {each["name"]: each["ray_actor_options"] for each in application["deployments"]}
+    pools = application["args"]["pools"]
+    brought = {
+        name: {model for model in pool["models"] if not REGISTRY[model].weights.shipped}
+        for name, pool in pools.items()
+    }
+    assert all(options[name].get("num_gpus") for name, models in brought.items() if models)
+    (pulling,) = PODS["gpu"]["initContainers"]
+    (using,) = PODS["gpu"]["containers"]
+    assert pulling["command"] == ["objectcut", "models", "pull", *sorted(set().union(*brought.values()))]
+    for same in ("image", "envFrom", "volumeMounts", "securityContext"):
+        assert pulling[same] == using[same]
+
+
 def test_no_more_ingresses_than_they_are_told_of(application: Document) -> None:
     (ingress,) = (options for options in application["deployments"] if options["name"] == "ingress")
     scaling = ingress.get("autoscaling_config", {"max_replicas": ingress.get("num_replicas")})

@@ -158,6 +158,10 @@ def test_half_precision_that_differs_cannot_be_forced(tmp_path: Path) -> None:
             raising("CUDA error: an illegal memory access was encountered"), DeviceLost, id="illegal access"
         ),
         pytest.param(raising("CUDA error: unspecified launch failure"), DeviceLost, id="launch failure"),
+        pytest.param(
+            raising("CUDA error: the launch timed out and was terminated"), DeviceLost, id="watchdog"
+        ),
+        pytest.param(raising("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when ..."), OutOfMemory, id="cuBLAS"),
     ],
 )
 def test_failures_of_the_device(tmp_path: Path, net: type[nn.Module], error: type[ModelError]) -> None:

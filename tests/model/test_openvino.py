@@ -93,7 +93,7 @@ def test_facts(tmp_path: Path) -> None:
         "precision": "float32",
         "sha256": weights.load(toy_spec(), tmp_path).sha256,
         "streams": 1,
-        "max_batch": 2,
+        "max_batch": 1,
         "memory_bytes": engine.memory_bytes,
     }
     assert engine.memory_bytes > sum(x.numel() * x.element_size() for x in Toy().parameters())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model.deadline import Deadline
-from model.errors import Draining, ModelUnavailable
+from model.errors import DeviceLost, Draining, ModelUnavailable
 from model.residency import Residency
 from tests.fakes import FakeClock
 
@@ -184,6 +184,39 @@ async def test_a_failed_load_is_remembered_for_a_while(error: Exception, public:
         shelf.broken.clear()
         assert await used(models, "a") == "a"
         assert models.failure("a") is None
+
+
+async def test_a_failed_load_is_tried_again_though_nobody_asks() -> None:
+    """While a model counts as failed no request is led to it."""
+    shelf = Shelf({"a": 10}, broken={"a": ModelUnavailable("bring it")})
+    async with residency(shelf, "a", hold=0.02) as models:
+        while len(shelf.loads) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert models.failure("a") == "bring it"
+        shelf.broken.clear()
+        while not there(models):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert models.failure("a") is None
+
+
+async def test_a_retry_sends_no_other_model_away() -> None:
+    shelf = Shelf({"a": 10, "b": 10}, broken={"b": ModelUnavailable("bring it")})
+    async with residency(shelf, "a", budget=10, hold=0.02) as models:
+        with pytest.raises(ModelUnavailable, match="bring it"):
+            await used(models, "b")
+        shelf.broken.clear()
+        assert await used(models, "a") == "a"
+        while models.failure("b"):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert there(models) == {"a"}, "it is loaded when a request names it"
+
+
+async def test_a_lost_device_is_no_passing_failure() -> None:
+    shelf = Shelf({"a": 10}, broken={"a": DeviceLost("device-side assert")})
+    async with residency(shelf, "a", hold=0.01) as models:
+        await asyncio.sleep(0.05)
+        assert models.failure("a") == "model 'a' has lost its device"
+        assert shelf.loads == ["a"]
 
 
 async def test_all_who_wait_are_told_of_the_failure() -> None:

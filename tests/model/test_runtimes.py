@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from model import runtimes, weights
 from model.config import EngineConfig
 from model.engine import TorchEngine
+from model.errors import InferenceFailed
 from model.loaded import LoadedModel
 from model.openvino import OpenVinoEngine
 from tests.model.toy import Undecided, toy_spec
@@ -62,6 +63,30 @@ def test_torch_where_openvino_fails(tmp_path: Path, caplog: pytest.LogCaptureFix
     config = EngineConfig(model_dir=tmp_path, device="cpu")
     assert runtimes.load(spec, config).facts()["runtime"] == "torch"
     assert "torch instead of OpenVINO: model 'toy' gives no right result in float32" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(RuntimeError("no such operation"), id="it does not know the network"),
+        pytest.param(ImportError("libtbb.so.12: cannot open"), id="its library does not load"),
+        pytest.param(InferenceFailed("broadcast"), id="it fails at the first picture"),
+    ],
+)
+def test_torch_where_openvino_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def breaks(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("model.openvino.OpenVinoEngine.__init__", breaks)
+    weights.store(toy_spec(), toy_spec().build().state_dict(), tmp_path)
+    assert (
+        runtimes.load(toy_spec(), EngineConfig(model_dir=tmp_path, device="cpu")).facts()["runtime"]
+        == "torch"
+    )
+    with pytest.raises(type(fault)):
+        runtimes.load(toy_spec(), EngineConfig(model_dir=tmp_path, device="cpu", runtime="openvino"))
 
 
 def test_the_default_serves_without_torch_in_its_process(tmp_path: Path) -> None:

@@ -115,3 +115,17 @@ def test_source_transparency_multiplies() -> None:
 def test_every_byte_survives_the_round_trip() -> None:
     every = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(quantise(np.asarray(every / 255, np.float32)), every)
+
+
+@pytest.mark.parametrize("radius", [9, 16, 37, 64])
+def test_large_discs_are_round_and_of_their_radius(radius: int) -> None:
+    """They are made of smaller ones; 4 % is what a polygon of so many corners is off by."""
+    point = np.zeros((161, 161), np.float32)
+    point[80, 80] = 1
+    grown = clean(point, ("dilate",), radius)
+    y, x = np.mgrid[-80:81, -80:81]
+    distance = np.hypot(x, y)
+    assert grown[80, 80 - radius] == grown[80 + radius, 80] == 1
+    assert distance[grown == 1].max() < 1.04 * radius + 1
+    assert distance[grown == 0].min() > 0.96 * radius - 1
+    assert clean(grown, ("erode",), radius)[80, 80] == 1

@@ -8,6 +8,7 @@ from postprocess.crop import (
     Box,
     NoArea,
     around,
+    bounded,
     bounding_box,
     crop,
     parse_region,
@@ -120,3 +121,32 @@ def test_rescaled_there_and_back() -> None:
     small = rescaled(Box(40, 20, 100, 60), (400, 200), (200, 100))
     assert small == Box(20, 10, 50, 30)
     assert rescaled(small, (200, 100), (400, 200)) == Box(40, 20, 100, 60)
+
+
+@pytest.mark.parametrize(
+    ("window", "pixels", "expected"),
+    [
+        pytest.param(Box(-5, -5, 20, 20), 400, Box(-5, -5, 20, 20), id="just fits"),
+        pytest.param(Box(-10, -10, 30, 30), 400, Box(-5, -5, 20, 20), id="half of it"),
+        pytest.param(Box(-10, 0, 30, 10), 200, Box(-5, 0, 20, 10), id="on two sides"),
+        pytest.param(Box(0, -40, 10, 50), 300, Box(0, -20, 10, 30), id="on one side"),
+        pytest.param(Box(-9, -9, 28, 28), 100, Box(0, 0, 10, 10), id="no room at all"),
+        pytest.param(Box(-9, -9, 28, 28), 50, Box(0, 0, 10, 10), id="the box is too large itself"),
+    ],
+)
+def test_margins_end_where_there_are_too_many_pixels(window: Box, pixels: int, expected: Box) -> None:
+    assert bounded(Box(0, 0, 10, 10), window, pixels) == expected
+
+
+def test_bounded_margins_never_have_more_pixels() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        width, height, *margins = (int(each) for each in rng.integers(1, 60, 6))
+        box = Box(0, 0, width, height)
+        window = Box(
+            -margins[0], -margins[1], width + margins[0] + margins[2], height + margins[1] + margins[3]
+        )
+        pixels = width * height + int(rng.integers(0, 3000))
+        found = bounded(box, window, pixels)
+        assert found.width * found.height <= pixels
+        assert found == window or found.width * found.height > 0.5 * min(pixels, window.width * window.height)

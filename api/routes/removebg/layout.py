@@ -15,7 +15,7 @@ from api.finishing import Canvas, Layers
 from api.options import CutoutOptions
 from api.routes.removebg.answers import Refused
 from api.types import Picture
-from postprocess.crop import BeyondPicture, Box, NoArea, around, crop, parse_region, rescaled
+from postprocess.crop import BeyondPicture, Box, NoArea, around, bounded, crop, parse_region, rescaled
 from postprocess.lengths import Margins, parse_margins
 from postprocess.place import fitted, place, resample
 from postprocess.shadow import Shadow, cast, under
@@ -28,10 +28,11 @@ NONE = parse_margins("0")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """roi: see crop.parse_region. megapixels: of the result at most, crop and margins aside.
+    """roi: see crop.parse_region. megapixels: of the result at most.
 
-    margins: around the crop; they may reach beyond the picture. scale, position: see place.place; position
-    None leaves the subject's relative place. shadow, opacity: see shadow.cast.
+    margins: around the crop; they may reach beyond the picture, as far as the result's size goes. scale,
+    position: see place.place; position None leaves the subject's relative place. shadow, opacity: see
+    shadow.cast.
     """
 
     roi: str = WHOLE
@@ -89,7 +90,7 @@ class Layout:
 
     def _framed(self, layers: Layers, box: Box) -> Layers:
         if self.crop:
-            window = around(box, self.margins)
+            window = bounded(box, around(box, self.margins), round(self.megapixels * 1e6))
             layers, box = finishing.cropped(layers, window), box.seen_from(window)
         if self.scale is None and self.position is None:
             return layers

@@ -94,7 +94,7 @@ def routes(
         del upload
         data = await pipeline.bytes_of(source, visit.deadline)
         notes = {name: given[name] for name in NOTES if name in given}
-        return as_json({"id": await submissions.keep(data, visit.caller, notes, visit.deadline)})
+        return as_json({"id": await submissions.keep(data, visit.caller, notes, visit.deadline, visit.spend)})
 
     return router
 

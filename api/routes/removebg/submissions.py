@@ -1,6 +1,7 @@
 """POST /improve: pictures that users hand in, for whoever runs the service to learn from."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections import Counter
@@ -8,13 +9,16 @@ from collections.abc import Mapping
 
 from api.accounts import Caller
 from api.errors import PayloadTooLarge, RateLimited
+from api.naming import owned
 from api.turns import Turns
-from api.types import Deadline, Decoder, Store
+from api.types import Deadline, Decoder, Spend, Store
 from postprocess.encode import encode
 
 MAX_BYTES = 12_000_000
 MAX_TEXT = 200
 """Characters of a file name or a tag."""
+MAX_NOTE = 400
+"""Of the same, bytes as JSON has them: S3 keeps 2 kB of metadata with an object."""
 _DAY_SECONDS = 86_400
 _QUALITY = 95
 
@@ -31,7 +35,9 @@ class Submissions:
         self._day = 0
         self._counts: Counter[str] = Counter()
 
-    async def keep(self, data: bytes, caller: Caller, notes: Mapping[str, str], deadline: Deadline) -> str:
+    async def keep(
+        self, data: bytes, caller: Caller, notes: Mapping[str, str], deadline: Deadline, spend: Spend
+    ) -> str:
         """The id. The picture is written anew: neither its metadata nor anything hidden in it is kept.
 
         Raises RateLimited, PayloadTooLarge, and what decoder and store raise.
@@ -42,9 +48,10 @@ class Submissions:
         async with self._one_at_a_time.turn():
             picture = await self._decoder.decode(data, deadline=deadline)
             encoded = await asyncio.to_thread(encode, picture.rgb, "jpeg", _QUALITY)
-        id = uuid.uuid4()
+        await spend(picture.rgb.shape[0] * picture.rgb.shape[1] / 1e6)
+        id = uuid.UUID(owned(uuid.uuid4().hex, caller.id))
         facts = {"width": str(encoded.width), "height": str(encoded.height), "model": "", "bounding_box": ""}
-        facts |= {"handed_in_by": caller.id} | {name: text[:MAX_TEXT] for name, text in notes.items()}
+        facts |= {"handed_in_by": caller.id} | {name: _short(text) for name, text in notes.items()}
         await self._store.put(f"{id.hex}.{encoded.extension}", encoded, facts=facts, deadline=deadline)
         return str(id)
 
@@ -60,3 +67,10 @@ class Submissions:
                 retry_after=_DAY_SECONDS - seconds,
             )
         self._counts[caller.bucket] += 1
+
+
+def _short(text: str) -> str:
+    text = text[:MAX_TEXT]
+    while len(json.dumps(text)) > MAX_NOTE:
+        text = text[:-1]
+    return text

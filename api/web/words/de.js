@@ -166,7 +166,7 @@ export default {
   "error.unauthorized": "Ein Schlüssel wird gebraucht",
   "error.unauthorized.help": "Dieser Dienst antwortet nur denen, die einen gültigen Schlüssel zeigen.",
   "error.insufficient_credits": "Das Guthaben ist aufgebraucht",
-  "error.insufficient_credits.help": "Das Guthaben des Schlüssels reicht nicht für dieses Foto. Es wurde nichts berechnet.",
+  "error.insufficient_credits.help": "Das Guthaben des Schlüssels reicht nicht für dieses Foto.",
   "error.bad_signature": "Dieser Link gilt nicht mehr",
   "error.bad_signature.help": "Lassen Sie sich einen neuen geben.",
   "error.not_found": "Hier ist nichts",

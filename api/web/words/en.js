@@ -166,7 +166,7 @@ export default {
   "error.unauthorized": "A key is needed",
   "error.unauthorized.help": "This service answers only those who show a valid key.",
   "error.insufficient_credits": "No credits are left",
-  "error.insufficient_credits.help": "The key's credits do not cover this photo. Nothing was charged.",
+  "error.insufficient_credits.help": "The key's credits do not cover this photo.",
   "error.bad_signature": "This link has ended",
   "error.bad_signature.help": "Ask for a new one.",
   "error.not_found": "There is nothing here",

@@ -1,9 +1,9 @@
 """BiRefNet with Swin-L, task by task (Zheng et al., 2024, sections 3.6 and 4.3).
 
 Pictures are resized to 1024 px and mirrored, no more. The authors trained on eight GPUs with four pictures
-each: the same is `torchrun --nproc-per-node 8`, or `--accumulate 8` on one. The last epochs fine-tune on
-regions, with IoU alone. DIS5K alone has pictures that are meant for validation; the others' test sets choose
-no weights here.
+each: the same is `torchrun --nproc-per-node 8`, or `--accumulate 8` on one. In the last epochs IoU alone
+judges the mattes. DIS5K alone has pictures that are meant for validation; the others' test sets choose no
+weights here.
 """
 
 from dataclasses import replace

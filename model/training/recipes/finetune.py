@@ -1,6 +1,7 @@
 """Any network of the registry, some steps further, on a folder of one's own pictures and mattes."""
 
 from model.registry import REGISTRY
+from model.training.objectives import ObjectiveName
 from model.training.recipe import Folders, Phase, Recipe, Synthesis
 
 __all__ = ["RICH", "finetune"]
@@ -15,27 +16,28 @@ RICH = Synthesis(
     jpeg=0.3,
 )
 """All that model/training/synthesis.py can do, in moderation."""
+_OF_MATTES = ("birefnet-portrait", "birefnet-matting", "birefnet-hr-matting")
+"""What was trained for soft mattes, and goes on so."""
 
 
 def finetune(model: str) -> Recipe:
     """The recipe for a model of the registry, beginning from the weights it has.
 
-    Raises ValueError for a model that is not there, or whose input is not square.
+    Raises ValueError for a model that is not there.
     """
     if model not in REGISTRY:
         raise ValueError(f"there is no model '{model}' to begin from; there are {', '.join(REGISTRY)}")
-    height, width = REGISTRY[model].size
-    if height != width:
-        raise ValueError(f"'{model}' takes {width} x {height} px; fine-tuning wants a square input")
-    small = height <= 320
+    side = max(REGISTRY[model].size)
+    small = side <= 320
+    objective: ObjectiveName = "matting" if model in _OF_MATTES else "paper"
     return Recipe(
         network=model,
         start=model,
-        phases=(Phase(side=height, steps=1000, decay=True),),
+        phases=(Phase(side=side, steps=1000, decay=True, objective=objective),),
         data=Folders(
             train=("./train",),
             validation=("./val",),
-            load_side=height,
+            load_side=side,
             look="photo",
             composites=0.4,
             synthesis=RICH,

@@ -76,8 +76,8 @@ _STUDENTS = replace(
 
 LITE = replace(
     LITE_TEACHER,
-    # The teacher's result, copied there, or with --start an earlier student's.
-    start="lite-teacher",
+    # The weights that ship: one round more. With --start the teacher's result, or an earlier student's.
+    start="lite",
     phases=(Phase(side=256, steps=2300), Phase(side=320, steps=1600, decay=True)),
     data=_STUDENTS,
     learning_rate=1.2e-3,
@@ -88,8 +88,8 @@ LITE = replace(
 
 LITE_POLISH = replace(
     LITE,
-    # The student's result, copied there, or with --start any other.
-    start="lite-student",
+    # With --start the student's result.
+    start="lite",
     # At a quarter of the rates: what a blend of two rounds needs is to be made one again. And of pictures
     # that are nearly whole, as those are that the service sees.
     phases=(Phase(side=320, steps=200, decay=True),),

@@ -66,7 +66,8 @@ def test_page_and_attributes(folders: tuple[Path, Path], tmp_path: Path) -> None
     page = (tmp_path / "new" / "page.html").read_text()
     assert page.count("data:image/png;base64,") == 2 * len(REFERENCE)
     assert "<polyline" in page
-    assert page.index("perfect: S 1.0000") < page.index("boxes: S 0.6745")
+    best, worst = (page.index(f"<h2>{end}</h2>") for end in ("Best", "Worst"))
+    assert best < page.index("perfect: S 1.0000") < worst < page.index("boxes: S 0.6745")
 
 
 def test_masks_are_turned_as_their_pictures_are(tmp_path: Path) -> None:
@@ -129,6 +130,12 @@ def test_attributes_of_strangers_are_named(folders: tuple[Path, Path], tmp_path:
             1,
             "is not a picture",
             id="damaged",
+        ),
+        pytest.param(
+            lambda root: cv2.imwrite(str(root / "masks/full.png"), np.eye(64, dtype=np.uint8)),
+            1,
+            "full.png has no value over 1",
+            id="numbers of classes",
         ),
         pytest.param(lambda root: shutil.rmtree(root / "predictions"), 2, "no pictures", id="no folder"),
     ],

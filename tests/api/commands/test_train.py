@@ -33,9 +33,6 @@ def train(*arguments: str | Path) -> Result:
         pytest.param(["basnet", "--data", ".", "--without", "DUTS"], 1, "not on packs", id="no packs at all"),
         pytest.param(["finetune", "--data", ".", "--start", "u3"], 1, "no model 'u3'", id="no model"),
         pytest.param(
-            ["finetune", "--data", ".", "--start", "birefnet-lite-2k"], 1, "square", id="no square input"
-        ),
-        pytest.param(
             ["lite", "--data", ".", "--device", "cuda"],
             1,
             "'cuda' was asked for",

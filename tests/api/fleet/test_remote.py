@@ -141,6 +141,9 @@ async def test_the_breaker_spares_callers_the_wait() -> None:
                 await engine.matte(RGB, model="lite", deadline=soon())
         assert len(heads) == 5
         assert engine.status()["workers"][0]["breaker"] == "open"
+        # Of that model alone: behind a proxy another one's pictures go to other workers.
+        (link,) = engine._links
+        link.breaker("basnet").check()
 
 
 async def test_a_worker_that_is_slow_is_not_asked_twice() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from api.accounts import Accounts, AccountsConfig
 from api.accounts.keys import KeyRecord, make_key
+from api.errors import AccountsUnavailable
 from api.jobs.archive import archive
 from api.jobs.views import Job
 from api.types import Link
@@ -379,6 +380,24 @@ class TestCallers:
             assert record.balance == 0
             results = [job["items"][0]["cutout"] for job in fates if job["status"] == "succeeded"]
             assert len(results) == len(store._entries) == 1
+
+    async def test_what_may_have_been_paid_for_is_not_paid_for_again(self, settings: dict[str, Any]) -> None:
+        """The charge is made, and its answer is lost."""
+
+        class Forgetful(MemoryLedger):
+            async def charge(self, id: str, amount: int) -> bool:
+                await super().charge(id, amount)
+                raise AccountsUnavailable("no answer within 2 s")
+
+        ledger = Forgetful()
+        headers = key_of(ledger, 5)
+        async with serving(settings, accounts=Accounts(AccountsConfig(), ledger)) as served:
+            served.http.headers.update(headers)
+            job = await ended(served.http, (await made(served.http, content=PHOTO))["id"])
+            assert job["status"] == "succeeded"
+            assert job["items"][0]["cutout"]["url"]
+            (record,) = ledger.records.values()
+            assert record.balance == 4000
 
     async def test_a_key_that_was_revoked_meanwhile(self, settings: dict[str, Any]) -> None:
         ledger, engine = MemoryLedger(), FakeEngine(holds=asyncio.Event())

@@ -6,10 +6,12 @@ import time
 import httpx
 import pytest
 
+from api.accounts import Accounts, AccountsConfig
 from api.errors import StoreFull, StoreUnavailable
 from api.storage import MemoryStore, UrlSigner
+from tests.api.routes.removebg.conftest import account
 from tests.api.routes.sent import BYTES, FILE, URL, web
-from tests.fakes import BASE_URL, FailingStore, FakeClock, memory_store
+from tests.fakes import BASE_URL, FailingStore, FakeClock, MemoryLedger, memory_store
 from tests.service import KEY, Served, serving
 
 
@@ -19,6 +21,27 @@ async def test_the_same_result_is_stored_once() -> None:
         again = (await served.http.post("/v1/cutouts", json={"image_url": URL})).json()
         other = (await served.http.post("/v1/cutouts", files=FILE, data={"output": "mask"})).json()
         assert first["id"] == again["id"] != other["id"]
+
+
+async def test_a_cutout_is_its_makers_alone() -> None:
+    """Links are shown around, and an id is in each of them."""
+    ledger = MemoryLedger()
+    mine, others = [{"X-Api-Key": await account(ledger, credits=10)} for _ in range(2)]
+    accounts = Accounts(AccountsConfig(), ledger, secret=KEY)
+    async with serving({"anonymous": False, "secret_access": KEY}, accounts=accounts) as served:
+        made, twin = [
+            (await served.http.post("/v1/cutouts", files=FILE, headers=key)).json() for key in (mine, others)
+        ]
+        assert made["id"] != twin["id"]
+        path = f"/v1/cutouts/{made['id']}"
+        for ask in (served.http.get, served.http.delete):
+            answer = await ask(path, headers=others)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (await served.http.get(path, headers={"X-Api-Key": KEY})).status_code == 200, "the operator"
+        assert (await served.http.get(path, headers=mine)).status_code == 200
+        assert (await served.http.delete(path, headers=mine)).status_code == 204
+        assert (await served.http.get(made["url"])).status_code == 404
+        assert (await served.http.get(twin["url"])).status_code == 200
 
 
 async def test_the_store_is_asked_only_for_links() -> None:

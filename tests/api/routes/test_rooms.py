@@ -80,7 +80,10 @@ async def test_it_lands_where_the_phone_points() -> None:
         assert rgba is not None
         assert 78 <= rgba.shape[0] <= 84  # the subject alone
         assert tuple(rgba[rgba.shape[0] // 2, rgba.shape[1] // 2]) == (30, 30, 200, 255)
-        assert (await served.http.get(path)).status_code == 404  # it was taken
+        assert (await served.http.get(path)).content == taken.content, "the answer may have been lost"
+        later = (await sent(served, room["code"])).json()
+        await served.http.get(f"/v1/rooms/{room['id']}/cutouts/{later['number']}")
+        assert (await served.http.get(path)).status_code == 404
         served.assert_at_rest()
 
 

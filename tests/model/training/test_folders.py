@@ -144,6 +144,12 @@ def test_a_matte_that_is_a_cutout_is_its_alpha(data: Path) -> None:
             r"masks/disc5\.png is 24x48 px, its picture 48x48",
             id="another shape",
         ),
+        pytest.param(
+            "masks/disc5.png",
+            bytes(cv2.imencode(".png", np.eye(48, dtype=np.uint8) * 20)[1]),
+            r"masks/disc5\.png has no value over 20: it seems to number classes",
+            id="numbers of classes",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_at_the_start(data: Path, file: str, body: bytes, says: str) -> None:

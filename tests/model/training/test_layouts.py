@@ -91,6 +91,12 @@ def test_a_small_folder_holds_one_out(tmp_path: Path) -> None:
         pytest.param(
             ["images/a.jpg", "images/a.png", "masks/a.png"], "./train", r"a\.png have one stem", id="twins"
         ),
+        pytest.param(
+            ["images/a.jpg", "images/b.heic", "masks/a.png", "masks/b.png"],
+            "./train",
+            r"masks/b\.png has no picture .*images/b\.\* \(\.webp, ",
+            id="a photo of another kind",
+        ),
         pytest.param(["images/a.jpg", "masks/a.png"], "./train", "all there is", id="one picture"),
         pytest.param(["images/a.jpg", "masks/a.png"], "./test", "train and val, not 'test'", id="no split"),
         pytest.param(["DIS-TR/im/a.jpg"], "DIS5K/train", "the folders DIS-TR/im and DIS-TR/gt", id="half"),

@@ -43,6 +43,7 @@ def test_a_run_leaves_weights_a_card_and_a_log(data: Path, recipe: Recipe, tmp_p
     assert path == out / "lite.safetensors"
     text = (out / "MODEL_CARD.md").read_text()
     assert "5 of 4 pictures" in text
+    assert "the last weights, blended with 0.25 of step 1's" in text
     assert "- pairs-discs: 5 pictures" in text
     log = EventAccumulator(str(out)).Reload()
     assert [event.step for event in log.Scalars("loss")] == [5]
@@ -77,8 +78,9 @@ def test_a_killed_run_continues_identically(tmp_path: Path) -> None:
     assert tiny(data, whole).wait() == 0
     for file in ("lite.safetensors", "lite.golden.npy"):
         assert (out / file).read_bytes() == (whole / file).read_bytes()
-    judged = EventAccumulator(str(whole)).Reload().Scalars("validation/iou")
-    assert [event.step for event in judged] == [0, 6, 12]
+    for run in (whole, out):
+        judged = EventAccumulator(str(run)).Reload().Scalars("validation/iou")
+        assert [event.step for event in judged] == [0, 6, 12], run.name
 
 
 @pytest.mark.timeout(300)

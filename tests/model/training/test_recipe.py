@@ -107,12 +107,25 @@ def test_birefnet_ends_on_regions(name: str, phases: list[tuple[int, str]]) -> N
     assert [(phase.epochs, phase.objective) for phase in RECIPES[name].phases] == phases
 
 
+def test_validation_and_snapshots_cannot_both_make_the_result(recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="not both"):
+        replace(recipe, validate_every=2).scheduled(9)
+
+
 @pytest.mark.parametrize(
-    ("start", "side"),
-    [pytest.param(None, 320, id="lite"), pytest.param("birefnet-general", 1024, id="birefnet")],
+    ("start", "side", "objective"),
+    [
+        pytest.param(None, 320, "paper", id="lite"),
+        pytest.param("birefnet-general", 1024, "paper", id="birefnet"),
+        pytest.param("birefnet-lite-2k", 2560, "paper", id="no square"),
+        pytest.param("birefnet-hr-matting", 2048, "matting", id="mattes"),
+    ],
 )
-def test_fine_tuning_is_of_the_network_that_it_begins_from(start: str | None, side: int) -> None:
+def test_fine_tuning_is_of_the_network_that_it_begins_from(
+    start: str | None, side: int, objective: str
+) -> None:
     recipe = recipe_of("finetune", start)
+    assert [phase.objective for phase in recipe.phases] == [objective]
     assert recipe.start == recipe.network == (start or "lite")
     assert isinstance(recipe.data, Folders)
     assert {recipe.data.load_side, *(phase.side for phase in recipe.phases)} == {side}

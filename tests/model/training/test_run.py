@@ -1,6 +1,8 @@
 """One run: what it computes, what a kill costs it, what comes out."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.parallel import DistributedDataParallel
 
 from model.nets.lite import Lite
 from model.training.batches import Batch
 from model.training.pictures import Pixels
 from model.training.recipe import Packs, Phase, Precision, Recipe
+from model.training.recipes import recipe_of
 from model.training.run import Run, working_precision
 from model.training.scenes import Scenes
 from model.training.team import Team
@@ -91,6 +95,81 @@ def test_accumulated_gradients_are_those_of_the_batches_together(
         gradients.append({name: p.grad for name, p in run.network.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-2, atol=2e-3, msg=name)
+
+
+class Turns:
+    """A source that keeps which batches it was asked for."""
+
+    pictures, described = 4, ()
+
+    def __init__(self, batch: Batch) -> None:
+        self.only, self.asked = batch, list[int]()
+
+    def batch(self, turn: int, side: int) -> Batch:
+        self.asked.append(turn)
+        return self.only
+
+    def held_out(self) -> list[Pixels]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_processes_share_the_turns_out(
+    data: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch is one process's, whatever is accumulated; and so it is after a resume."""
+
+    class Alone(DistributedDataParallel):
+        """Takes part in nothing."""
+
+        def __init__(self, module: torch.nn.Module, **_: object) -> None:
+            torch.nn.Module.__init__(self)
+            self.module = module
+
+        def forward(self, pictures: torch.Tensor) -> object:
+            return self.module(pictures)
+
+        @contextmanager
+        def no_sync(self) -> Iterator[None]:
+            yield
+
+    monkeypatch.setattr("model.training.run.DistributedDataParallel", Alone)
+    recipe = replace(recipe, accumulate=2, snapshots={})
+    asked = []
+    for rank in range(2):
+        for _ in range(2):
+            run = Run(recipe, data, tmp_path / str(rank), Team(CPU, rank, 2), data)
+            turns = Turns(Batch(torch.rand(2, 3, 32, 32), torch.rand(2, 1, 32, 32)))
+            run.advance(turns)
+            run.save()
+            asked.append(turns.asked)
+    assert asked == [[0, 2], [4, 6], [1, 3], [5, 7]]
+
+
+def test_a_checkpoint_never_holds_what_is_no_number(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(recipe, data, tmp_path, TEAM, data)
+    run.save()
+    before = run.checkpoint.read_bytes()
+    run.average["context.reduce.weight"].view(-1)[0] = torch.nan
+    with pytest.raises(ValueError, match="no numbers at step 0: train in another precision"):
+        run.save()
+    assert run.checkpoint.read_bytes() == before
+
+
+def test_a_network_of_another_shape_than_a_square(data: Path, tmp_path: Path) -> None:
+    """It learns from pictures squeezed to its shape, and is judged on such."""
+    recipe = replace(recipe_of("finetune", "birefnet-lite-2k"), start="random", snapshots={})
+    run = Run(recipe, data, tmp_path, TEAM, data)
+    shapes = []
+    run.network.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape[2:])))
+    squares = [np.dstack(disc(seed, 128)) for seed in range(2)]
+    maps = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
+    loss = run.advance(Turns(Batch(maps[:, :3], maps[:, 3:])))
+    assert loss.isfinite()
+    assert shapes == [(64, 128)]
+    assert 0 <= run.validate(squares).iou <= 1
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

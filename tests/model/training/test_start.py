@@ -66,8 +66,10 @@ def test_birefnet_from_swin_in_a_wrapper(birefnet: nn.Module, tmp_path: Path) ->
     )
 
 
-def test_a_whole_checkpoint(basnet: nn.Module, tmp_path: Path) -> None:
-    save_file({n: v.contiguous() for n, v in basnet.state_dict().items()}, tmp_path / "whole.safetensors")
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+def test_a_whole_checkpoint(basnet: nn.Module, tmp_path: Path, prefix: str) -> None:
+    whole = {prefix + name: value.contiguous() for name, value in basnet.state_dict().items()}
+    save_file(whole, tmp_path / "whole.safetensors")
     found = initialised(REGISTRY["basnet"], "whole", tmp_path, tmp_path)
     assert found.training
     for name, value in found.state_dict().items():

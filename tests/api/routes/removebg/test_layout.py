@@ -102,6 +102,12 @@ class TestCrop:
         assert alpha.shape == shape
         assert alpha.sum() == 1600
 
+    def test_margins_end_at_the_results_size(self) -> None:
+        layout = Layout(crop=True, margins=parse_margins("80px"), megapixels=0.02, format="png")
+        alpha, _ = made(layout)
+        assert 0.95 * 20_000 < alpha.size <= 20_000
+        assert alpha.sum() == 1600
+
     def test_margins_without_crop_are_nothing(self) -> None:
         assert made(Layout(margins=parse_margins("9px"), format="png"))[0].shape == (100, 200)
 

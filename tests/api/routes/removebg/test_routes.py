@@ -1,6 +1,7 @@
 """/v1.0: bodies, answers, headers, prices. What each parameter does to a picture is in test_layout."""
 
 import base64
+import json
 import time
 import uuid
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from api.accounts import Accounts, AccountsConfig
+from model.deadline import Deadline
 from tests.api.routes.removebg.conftest import Client, account
 from tests.api.routes.removebg.sent import (
     BLUE,
@@ -26,7 +28,7 @@ from tests.api.routes.removebg.sent import (
     unzipped,
     web,
 )
-from tests.fakes import FakeEngine, MemoryLedger, photo
+from tests.fakes import FakeEngine, MemoryLedger, memory_store, photo
 from tests.service import serving
 
 BASE64 = base64.b64encode(PHOTO).decode()
@@ -351,6 +353,20 @@ class TestImprove:
     async def test_without_a_picture(self, client: Client) -> None:
         answer = await client.http.post("/v1.0/improve", json={"tag": "cats"})
         assert (answer.status_code, only_error(answer)["code"]) == (400, "missing_source")
+
+    async def test_counts_its_pixels_and_shortens_its_notes(self) -> None:
+        settings = {"accounts": {"anonymous": {"megapixels_per_minute": 0.001}}}
+        store = memory_store()
+        async with serving(settings, store=store) as served:
+            notes = {"tag": "\U0001f40e" * 200, "image_filename": "a" * 300}
+            first, second = [
+                await served.http.post("/v1.0/improve", files=FILE, data=notes) for _ in range(2)
+            ]
+            assert (first.status_code, second.status_code) == (200, 429)
+            id = uuid.UUID(first.json()["id"]).hex
+            found = await store.find(f"{id}.jpg", deadline=Deadline.after(5))
+            assert found.facts["image_filename"] == "a" * 200
+            assert len(json.dumps(found.facts["tag"])) <= 400
 
     async def test_so_many_a_day(self) -> None:
         async with serving({"removebg": {"improve_per_day": 2}}) as served:
