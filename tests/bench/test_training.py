@@ -4,7 +4,7 @@ from tests.bench.training import Kept, markdown, measure, verdicts
 
 
 def test_the_share_is_judged() -> None:
-    rows = [Kept("slow", 320, 8, "float32", 10.0, 8.4), Kept("quick", 320, 8, "float32", 10.0, 8.6)]
+    rows = [Kept("slow", 320, 8, "float32", 10.0, 8.4, 8.0), Kept("quick", 320, 8, "float32", 10.0, 8.6, 8.2)]
     assert [verdict.met for verdict in verdicts(rows)] == [False, True]
     assert "| slow" in markdown(rows)
     assert "84%" in markdown(rows)
