@@ -65,9 +65,9 @@ class Idempotency:
         request = Request(scope, receive)
         once = Once(key, _about(request))
         with carried(scope, once):
-            await self._admitted(once, request, receive, send)
+            await self._identified(once, request, receive, send)
 
-    async def _admitted(self, once: Once, request: Request, receive: Receive, send: Send) -> None:
+    async def _identified(self, once: Once, request: Request, receive: Receive, send: Send) -> None:
         scope, key = request.scope, once.key
         try:
             caller = await self._gate.accounts.identify(request, self._header(request))

@@ -66,19 +66,19 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
 
     @router.get("/cutouts/{id}", response_model=Cutout, responses=SERVED, openapi_extra=LINK)
     async def get_cutout(id: str, request: Request) -> Response:
-        """The facts of a stored cutout with a fresh link; with the link's own query, the bytes."""
+        """The facts of the key's own stored cutout, with a fresh link; with the link's own query, the bytes."""
         if "signature" in request.query_params:
             return await _serve(request, id)
         visit = await gate.admit(request)
-        check_owner(id, visit.caller)
+        _check_owner(id, visit.caller)
         found = await store.find(id, deadline=visit.deadline)
         return _json(Cutout.of(id, found.link, found.media_type, found.size, found.facts))
 
     @router.delete("/cutouts/{id}", status_code=204)
     async def delete_cutout(id: str, request: Request) -> Response:
-        """Removes a stored cutout; its links end."""
+        """Removes a stored cutout of the same key; its links end."""
         visit = await gate.admit(request)
-        check_owner(id, visit.caller)
+        _check_owner(id, visit.caller)
         await store.delete(id, deadline=visit.deadline)
         return Response(status_code=204)
 
@@ -129,7 +129,7 @@ def _job(upload: Upload, life: float, *, store: bool, owner: str) -> Job:
     )
 
 
-def check_owner(id: str, caller: Caller) -> None:
+def _check_owner(id: str, caller: Caller) -> None:
     """An id is in every link, and links are shown around. Raises NotFound: it is another caller's."""
     if not caller.is_operator and not is_owned(id, caller.id):
         raise NotFound(f"{id} is not {caller.id}'s")
