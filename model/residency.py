@@ -180,7 +180,8 @@ class Residency(Generic[R]):
                 resident = await self._placed(name, evict)
             except ModelUnavailable as exc:
                 error = exc
-                _LOG.error("model '%s' is not loaded: %s", name, exc)
+                if self.failure(name) != str(exc):  # once, however often it is tried
+                    _LOG.error("model '%s' is not loaded: %s", name, exc)
             except DeviceLost:
                 error, hold = ModelUnavailable(f"model '{name}' has lost its device"), math.inf
                 _LOG.exception("model '%s' is not loaded", name)

@@ -66,7 +66,7 @@ def routes(pipeline: Pipeline, engine: Engine, store: Store, gate: Gate, life: f
 
     @router.get("/cutouts/{id}", response_model=Cutout, responses=SERVED, openapi_extra=LINK)
     async def get_cutout(id: str, request: Request) -> Response:
-        """The facts of the key's own stored cutout, with a fresh link; with the link's own query, the bytes."""
+        """The facts of the key's own cutout, with a fresh link; with the link's own query, the bytes."""
         if "signature" in request.query_params:
             return await _serve(request, id)
         visit = await gate.admit(request)
