@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.api.paste.screens import room as without_a_screen
 from tests.web.camera import HEIGHT, WIDTH, film, photographed
@@ -130,6 +130,48 @@ def test_in_the_middle_when_it_points_elsewhere_then_dragged(visit: Visit, phone
     moved = middle_of_change(before, board(visit)) - middle_of_change(before, first)
     assert np.abs(moved - (-100 * 1200 / box["width"], 12)).max() < 3
     visit.shot("room-dragged")
+
+
+def test_what_landed_is_not_lost_with_an_answer(visit: Visit, phone: Phone) -> None:
+    visit.expected.append("Failed to load resource")
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if not lost:
+            lost.append(route.fetch().status)  # the service has given it away
+            route.abort()
+        else:
+            route.continue_()
+
+    visit.page.route("**/v1/rooms/*/cutouts/1", lose)
+    cut_and_put(phone(open_room(visit), somebody()))
+    expect(visit.at("#room-state")).to_contain_text("It landed in the middle", timeout=15_000)
+    assert lost == [200]
+    assert board(visit).any()
+
+
+def test_keys_that_are_held_tell_the_room_once(visit: Visit, phone: Phone) -> None:
+    cut_and_put(phone(open_room(visit), somebody()))
+    expect(visit.at("#room-state")).to_contain_text("It landed in the middle")
+    visit.page.wait_for_timeout(1000)
+    told: list[str] = []
+    visit.page.on("request", lambda request: told.append(request.url) if "/screen" in request.url else None)
+    for _ in range(10):
+        visit.at("#board").press("ArrowUp")
+    visit.page.wait_for_timeout(1500)
+    assert 1 <= len(told) <= 4, told
+
+
+def test_a_second_click_opens_no_second_room(visit: Visit) -> None:
+    opened: list[str] = []
+    visit.page.on(
+        "request", lambda request: opened.append(request.url) if "/v1/rooms?" in request.url else None
+    )
+    visit.at("#phone").evaluate("button => { button.click(); button.click(); }")
+    expect(visit.at("#room-link")).to_contain_text("phone.html#")
+    visit.page.wait_for_timeout(500)
+    assert len(opened) == 1
+    expect(visit.at("#phone")).to_be_enabled()
 
 
 def test_the_code_on_the_screen_leads_to_the_room(visit: Visit) -> None:

@@ -141,6 +141,30 @@ def test_a_link(visit: Visit, site: str) -> None:
     assert np.array_equal(pixels(base64.b64decode(shown.partition(",")[2]))[..., :3], astronaut())
 
 
+def test_addresses_count_as_photos_do(visit: Visit, site: str) -> None:
+    visit.add(*[SMALL] * 60)
+    hand_over(visit, "paste", text=f"{site}/photo.png")
+    expect(visit.at("#notice")).to_have_text("The page holds at most 60 photos at a time.")
+    expect(visit.at("#strip li")).to_have_count(60)
+
+
+def test_what_is_behind_a_link_is_fetched_once(visit: Visit, site: str) -> None:
+    """Whatever it leads to a moment later, what is shown is what is cut."""
+    sent: list[str] = []
+    visit.page.on(
+        "request",
+        lambda each: (
+            sent.append((each.post_data_buffer or b"").decode("latin-1"))
+            if "/v1/cutouts" in each.url
+            else None
+        ),
+    )
+    hand_over(visit, "paste", text=f"{site}/photo.png")
+    visit.done()
+    asked = ["image_url" in body for body in sent]
+    assert asked == [True, False]
+
+
 def test_what_only_the_service_reads_is_compared_all_the_same(visit: Visit) -> None:
     """Here a JPEG that this browser is made to refuse, as others refuse HEIC."""
     visit.page.evaluate("""() => {
