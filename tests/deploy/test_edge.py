@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -128,29 +127,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         built = Fleet(running, services, workers, gpu, slow)
         until(lambda: built.cut().status_code == httpx.codes.OK and built.balanced(), 20)
         yield built
-
-
-def test_a_certificate_and_a_name_of_ones_own(fleet: Fleet, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cut.pem", tmp_path / "cut.key"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=cut.example"
-    names = ("-addext", "subjectAltName=DNS:cut.example", "-keyout", str(key), "-out", str(certificate))
-    subprocess.run([*command.split(), *names], check=True, capture_output=True, timeout=30)
-    files = {"TLS_CERTIFICATE": str(certificate), "TLS_KEY": str(key)}
-    with edge(tmp_path, APIS=fleet.services[0].url, HOST="cut.example", **files) as own:
-        trusting = ssl.create_default_context(cafile=certificate)
-        named = {"sni_hostname": "cut.example"}
-
-        def answers() -> bool:
-            with suppress(httpx.ConnectError):  # its own certificate, until it has read the configuration
-                return http.get("/healthz", extensions=named).status_code == httpx.codes.OK
-            return False
-
-        with httpx.Client(base_url=own.secure, verify=trusting, headers={"Host": "cut.example"}) as http:
-            until(answers, 10)
-        with own.client() as http:
-            assert (
-                http.get("/healthz", headers={"Host": "another.example"}).status_code == httpx.codes.NOT_FOUND
-            )
 
 
 def test_traefik_has_nothing_to_complain_about(fleet: Fleet) -> None:
