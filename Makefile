@@ -25,7 +25,7 @@ serve: setup ## Runs the service with its page on http://127.0.0.1:$(PORT)/ for 
 	$(BIN)/objectcut serve --port $(PORT) --anonymous
 
 test: setup ## Every test that belongs to a change, in a few minutes.
-	$(BIN)/pytest -m 'not slow and not clients and not deploy and not ray and not web'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not clients and not deploy and not ray and not web'
 
 test-slow: setup ## The long suites: 5,000 mutated images and what else takes minutes.
 	$(BIN)/pytest -m slow --timeout 3600

@@ -100,7 +100,7 @@ class Pipeline:
                 picture = await stage("decode", decode(data))
                 scene = await stage("decode", decode(backdrop)) if backdrop else None
                 if spend:
-                    await spend(sum(each.rgb[..., 0].size for each in (picture, scene) if each) / 1e6)
+                    await spend(sum(each.megapixels for each in (picture, scene) if each))
                 coarse = await stage("matte", matte(job.look(picture)))
                 alpha = await stage("refine", on_cpu(job.refine, picture, coarse, wish))
                 canvas = await stage("compose", on_cpu(job.compose, picture, alpha, scene, wish))

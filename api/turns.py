@@ -24,7 +24,7 @@ class Threads:
         self._executor = executor
         self._latest: Future[Any] | None = None
 
-    def __call__(self, work: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> "asyncio.Future[R]":
+    def __call__(self, work: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> asyncio.Future[R]:
         """Its result."""
         self._latest = future = self._executor.submit(work, *arguments, **options)
         return asyncio.wrap_future(future)
@@ -62,13 +62,14 @@ class Turns:
         self._places = asyncio.Semaphore(places)
         self._patience = patience
         self._spare = spare
-        self._taken = self._taken_by_spare = self._queueing = 0
+        self._taken = self._taken_by_spare = 0
+        self._next_spare = asyncio.Lock()
         self._released = asyncio.Event()
         self._rested = rested
         self._rest: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def turn(self, threads: "Threads | None" = None) -> AsyncIterator[None]:
+    async def turn(self, threads: Threads | None = None) -> AsyncIterator[None]:
         """Holds one of the places. threads: it is held until their work has ended, too. Raises Overloaded."""
         try:
             async with asyncio.timeout(self._patience):
@@ -90,23 +91,16 @@ class Turns:
         One is let through whenever a place is free, and after ten seconds waits for one as requests do, so
         that a service that is never idle gets there, too.
         """
-        impatient = asyncio.get_running_loop().time() + _IMPATIENT
-        while self._places.locked() or (self._taken >= self._spare and self._taken_by_spare):
-            self._released.clear()
-            first = not self._taken_by_spare and not self._queueing
-            try:
-                async with asyncio.timeout_at(impatient if first else None):
-                    await self._released.wait()
-            except TimeoutError:
-                if not self._taken_by_spare and not self._queueing:
-                    break
-        self._queueing += 1
-        try:
+        async with self._next_spare:
+            impatient = asyncio.get_running_loop().time() + _IMPATIENT
+            with suppress(TimeoutError):
+                while self._places.locked() or (self._taken >= self._spare and self._taken_by_spare):
+                    self._released.clear()
+                    async with asyncio.timeout_at(None if self._taken_by_spare else impatient):
+                        await self._released.wait()
             await self._places.acquire()
-        finally:
-            self._queueing -= 1
-        self._take()
-        self._taken_by_spare += 1
+            self._take()
+            self._taken_by_spare += 1
 
     def release_spare(self) -> None:
         """Gives a place back that `take_spare` took."""

@@ -41,6 +41,11 @@ class Picture:
         """Width and height, px."""
         return self.rgb.shape[1], self.rgb.shape[0]
 
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels."""
+        return self.rgb[..., 0].size / 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

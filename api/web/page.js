@@ -10,7 +10,7 @@ import { Picture } from "./picture.js";
 import { Queue } from "./queue.js";
 import { Results } from "./results.js";
 import { RoomDialog } from "./room.js";
-import { backgroundOf, key } from "./service.js";
+import { asPng, backgroundOf, key } from "./service.js";
 import * as sources from "./sources.js";
 import { Stage } from "./stage.js";
 import { Strip, describe } from "./strip.js";
@@ -211,8 +211,7 @@ function loadModels() {
 byId("phone").addEventListener("click", async ({ currentTarget: button }) => {
   button.disabled = true; // a second click would open a second room
   try {
-    const png = { ...wish, background: backgroundOf(wish), format: "png" };
-    await room.open(picture ? await createImageBitmap(await encode(current, picture, png)) : null);
+    await room.open(picture ? await createImageBitmap(await encode(current, picture, asPng(wish))) : null);
   } catch (error) {
     refused(error);
   } finally {

@@ -5,7 +5,7 @@ import { curl } from "./curl.js";
 import { SUFFIXES, encode, fileName, save } from "./files.js";
 import { notify } from "./notice.js";
 import { Picture } from "./picture.js";
-import { backgroundOf, store } from "./service.js";
+import { asPng, store } from "./service.js";
 import { hush, language, say } from "./words.js";
 import { zip } from "./zip.js";
 
@@ -25,7 +25,7 @@ export class Results {
     });
     on("download-all", () => this.#downloadAll());
     on("copy-picture", async () => {
-      const copied = await copyPicture(encode(this.item, this.picture, this.#png()));
+      const copied = await copyPicture(encode(this.item, this.picture, asPng(this.wish)));
       notify(copied ? "copy.picture.done" : "copy.impossible");
     });
     on("copy-link", () => this.#link());
@@ -56,11 +56,6 @@ export class Results {
 
   get #done() {
     return this.queue.items.filter(({ state }) => state === "done");
-  }
-
-  // What the clipboard takes: always PNG, and as the stage shows it.
-  #png() {
-    return { ...this.wish, background: backgroundOf(this.wish), format: "png" };
   }
 
   async #run(act) {

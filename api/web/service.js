@@ -19,7 +19,7 @@ export const key = {
 
 // What the service is told of the page's wishes: [name, value] each, defaults left out.
 export function fields(wish, only = null) {
-  const behind = wish.format === "zip" ? null : wish.background; // a ZIP holds colour and matte, and no background
+  const behind = backgroundOf(wish);
   const asked = {
     model: wish.model !== "lite" && wish.model,
     edges: wish.edges !== "soft" && wish.edges,
@@ -44,11 +44,14 @@ export async function store(source, wish) {
   return JSON.parse(await (await post(source, named, "application/json")).response.text());
 }
 
-// What stands behind the subject in the end.
+// What stands behind the subject in the end: nothing in a ZIP, which holds colour and matte.
 export const backgroundOf = (wish) =>
   wish.format === "zip" || (wish.background === "picture" && !wish.picture) ? "transparent" : wish.background;
 
-export const hasPicture = (wish) => wish.background === "picture" && wish.picture !== null && wish.format !== "zip";
+export const hasPicture = (wish) => backgroundOf(wish) === "picture";
+
+// What the clipboard and a phone's room take: a PNG, as the stage shows it.
+export const asPng = (wish) => ({ ...wish, background: backgroundOf(wish), format: "png" });
 
 // The photo itself as a PNG: for a URL, which a page may not read, and for files that only the service can.
 // It is laid over itself, and the two show the same pixels.

@@ -25,8 +25,10 @@ class Batch(NamedTuple):
 
 
 def shaped(spec: ModelSpec, side: int) -> tuple[int, int]:
-    """(height, width) that squares of `side` are squeezed to: shaped as the network's own size, the longer
-    one `side`, in multiples of 32 px."""
+    """(height, width) that squares of `side` are squeezed to: for a network of another shape than a square,
+    its own shape, the longer one `side`, in multiples of 32 px."""
+    if len(set(spec.size)) == 1:
+        return side, side
     longer = max(spec.size)
     height, width = (max(1, round(side * own / longer / _STRIDE)) * _STRIDE for own in spec.size)
     return height, width
@@ -34,9 +36,9 @@ def shaped(spec: ModelSpec, side: int) -> tuple[int, int]:
 
 def squeezed(batch: Batch, spec: ModelSpec) -> Batch:
     """A batch of squares as the network takes pictures: as it is, for most."""
-    if len(set(spec.size)) == 1:
+    side = batch.pictures.shape[-1]
+    if (size := shaped(spec, side)) == (side, side):
         return batch
-    size = shaped(spec, batch.pictures.shape[-1])
     pictures, mattes = (
         F.interpolate(maps, size=size, mode="bilinear", antialias=True).clamp(0, 1)
         for maps in (batch.pictures, batch.mattes)

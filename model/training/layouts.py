@@ -42,6 +42,9 @@ class Layout:
     kinds: bool = False
 
 
+_OWN = Layout(splits={})
+
+
 def _layout(alike: str = "", *, kinds: bool = False, **splits: str) -> Layout:
     """splits: `IMAGES MASKS`, several of them parted by `;`."""
     places = {
@@ -159,19 +162,18 @@ def _plain(folder: Path) -> tuple[Path, Path]:
     return images, masks
 
 
-def _paired(images: Path, masks: Path, layout: Layout | None = None) -> list[Sample]:
+def _paired(images: Path, masks: Path, layout: Layout = _OWN) -> list[Sample]:
     pictures, mattes = _by_stem(images), _by_stem(masks)
-    chosen = sorted(stem for stem in pictures if stem.startswith(layout.alike if layout else ""))
+    chosen = sorted(stem for stem in pictures if stem.startswith(layout.alike))
     if not chosen:
         raise PackError(f"{images} holds no pictures")
     for stem in chosen:
         if stem not in mattes:
             raise PackError(f"{pictures[stem]} has no matte {masks / stem}.*")
-    if layout is None and (single := min(mattes.keys() - pictures.keys(), default=None)):
+    if layout is _OWN and (single := min(mattes.keys() - pictures.keys(), default=None)):
         # Of one's own pictures; as published, two splits may share a folder of mattes.
         raise PackError(f"{mattes[single]} has no picture {images / single}.* ({', '.join(PICTURES)})")
-    kinds = layout is not None and layout.kinds
-    return [Sample(pictures[stem], mattes[stem], _kind(stem) if kinds else None) for stem in chosen]
+    return [Sample(pictures[stem], mattes[stem], _kind(stem) if layout.kinds else None) for stem in chosen]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -31,12 +31,13 @@ def judged(
     if not pictures:
         raise ValueError("there are no pictures to validate with")
     net = AlphaNet(network, spec).to(device).eval()
+    size = shaped(spec, len(pictures[0]))
     ious, errors = [], []
     with torch.inference_mode():
         for first in range(0, len(pictures), batch):
             squares = pictures[first : first + batch]
-            if len(set(spec.size)) > 1:
-                squares = [resize(each, shaped(spec, len(each))) for each in squares]
+            if size != squares[0].shape[:2]:
+                squares = [resize(each, size) for each in squares]
             pixels = torch.from_numpy(np.stack(squares)).to(device)
             alpha, truth = net(pixels[..., :3]).float(), pixels[..., 3].float() / 255
             union = torch.maximum(alpha, truth).sum((1, 2))

@@ -47,8 +47,8 @@ class Submissions:
         self._count(caller)
         async with self._one_at_a_time.turn():
             picture = await self._decoder.decode(data, deadline=deadline)
+            await spend(picture.megapixels)
             encoded = await asyncio.to_thread(encode, picture.rgb, "jpeg", _QUALITY)
-        await spend(picture.rgb.shape[0] * picture.rgb.shape[1] / 1e6)
         id = uuid.UUID(owned(uuid.uuid4().hex, caller.id))
         facts = {"width": str(encoded.width), "height": str(encoded.height), "model": "", "bounding_box": ""}
         facts |= {"handed_in_by": caller.id} | {name: _short(text) for name, text in notes.items()}

@@ -56,9 +56,9 @@ asyncio.run(run())
 """
 
 
-def absent(*files: str, also: tuple[str, ...] = ()) -> list[str]:
+def absent(file: str, also: tuple[str, ...] = ()) -> list[str]:
     """Modules that are installed here, and are not where these requirements alone are."""
-    lines = [line for file in files for line in (REQUIREMENTS / file).read_text().splitlines()]
+    lines = (REQUIREMENTS / file).read_text().splitlines()
     wanted = {Requirement(line).name for line in lines if line and not line.startswith("#")} | set(also)
     there = {"objectcut", "setuptools"}
     while wanted:

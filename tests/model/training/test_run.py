@@ -62,15 +62,17 @@ def test_training_learns(data: Path, recipe: Recipe, tmp_path: Path) -> None:
     assert sum(losses[-4:]) < 0.97 * sum(losses[:4])
 
 
-class Parts:
-    """A source whose batches are a whole one's parts, in turns. count: of the parts."""
+class Turns:
+    """A source whose batches are a whole one's parts, in turns; it keeps which it was asked for."""
 
     pictures, described = 4, ()
 
-    def __init__(self, whole: Batch, count: int) -> None:
-        self.parts = list(zip(whole.pictures.chunk(count), whole.mattes.chunk(count), strict=True))
+    def __init__(self, whole: Batch, parts: int = 1) -> None:
+        self.parts = list(zip(whole.pictures.chunk(parts), whole.mattes.chunk(parts), strict=True))
+        self.asked: list[int] = []
 
     def batch(self, turn: int, side: int) -> Batch:
+        self.asked.append(turn)
         return Batch(*self.parts[turn % len(self.parts)])
 
     def held_out(self) -> list[Pixels]:
@@ -91,29 +93,10 @@ def test_accumulated_gradients_are_those_of_the_batches_together(
         for module in run.network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
-        run.advance(Parts(scenes.batch(0, 32), accumulate))
+        run.advance(Turns(scenes.batch(0, 32), accumulate))
         gradients.append({name: p.grad for name, p in run.network.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-2, atol=2e-3, msg=name)
-
-
-class Turns:
-    """A source that keeps which batches it was asked for."""
-
-    pictures, described = 4, ()
-
-    def __init__(self, batch: Batch) -> None:
-        self.only, self.asked = batch, list[int]()
-
-    def batch(self, turn: int, side: int) -> Batch:
-        self.asked.append(turn)
-        return self.only
-
-    def held_out(self) -> list[Pixels]:
-        return []
-
-    def close(self) -> None:
-        pass
 
 
 def test_processes_share_the_turns_out(
