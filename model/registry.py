@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the records can be read, and listed, without waiting for torch
     from torch import nn
 
-__all__ = ["REGISTRY", "ModelSpec", "Weights"]
+__all__ = ["REGISTRY", "ModelSpec", "Weights", "scaled_size"]
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -94,6 +94,12 @@ class ModelSpec:
         return (
             f"run `objectcut models import {self.name} FILE` with the checkpoint from {self.weights.source}"
         )
+
+
+def scaled_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(height, width) of that shape, whose longer side is `longest`, in multiples of 32 px."""
+    height, width = (max(1, round(longest * side / max(size) / _STRIDE)) * _STRIDE for side in size)
+    return height, width
 
 
 def _lite() -> nn.Module:

@@ -167,7 +167,7 @@ class Residency(Generic[R]):
 
     def _retry(self, name: str) -> None:
         """Without being asked: while a model counts as failed, nobody is led here who would ask for it."""
-        if not self._closed and name not in self._places:
+        if not self._closed:
             self._begun(name, evict=False)
 
     async def _bring(self, name: str, *, evict: bool) -> ModelUnavailable | None:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ModelUnavailable
+from model.registry import scaled_size
 
 __all__ = ["TOLERANCE", "agree", "check", "picture", "probe_size", "thumbnail"]
 
@@ -12,7 +13,6 @@ TOLERANCE = 0.01
 
 _SIDE = 32
 _LONGEST = 512
-_STRIDE = 32
 
 
 def probe_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -21,9 +21,7 @@ def probe_size(size: tuple[int, int]) -> tuple[int, int]:
     At most 512 px a side: right or wrong shows there, and a network that needs seconds for a picture of its
     own size must not need minutes to start. The shape is kept, sides are multiples of 32 px.
     """
-    scale = min(1.0, _LONGEST / max(size))
-    height, width = (max(1, round(scale * side / _STRIDE)) * _STRIDE for side in size)
-    return height, width
+    return scaled_size(size, min(_LONGEST, max(size)))
 
 
 def picture(size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -8,11 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.registry import ModelSpec
+from model.registry import ModelSpec, scaled_size
 
 __all__ = ["Batch", "Source", "shaped", "squeezed"]
-
-_STRIDE = 32
 
 
 class Batch(NamedTuple):
@@ -25,13 +23,8 @@ class Batch(NamedTuple):
 
 
 def shaped(spec: ModelSpec, side: int) -> tuple[int, int]:
-    """(height, width) that squares of `side` are squeezed to: for a network of another shape than a square,
-    its own shape, the longer one `side`, in multiples of 32 px."""
-    if len(set(spec.size)) == 1:
-        return side, side
-    longer = max(spec.size)
-    height, width = (max(1, round(side * own / longer / _STRIDE)) * _STRIDE for own in spec.size)
-    return height, width
+    """(height, width) that squares of `side` are squeezed to; as they are, where the network takes such."""
+    return (side, side) if len(set(spec.size)) == 1 else scaled_size(spec.size, side)
 
 
 def squeezed(batch: Batch, spec: ModelSpec) -> Batch:
